@@ -1,0 +1,76 @@
+# ns_connchan for Tcl: build, try, test, measure, install.
+#
+#   make demo      builds and runs an echo server, drives it, shows figures
+#   make test      every test: cargo's, and the tcltest suites under each tclsh
+#   make bench     performance, in ratios to peers measured in the same run
+#   make install   PREFIX (default /usr/local) and DESTDIR are honoured
+#
+# What is missing on a Debian system is installed by `make deps` when run as
+# root, or named, with the command that installs it.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CARGO   ?= cargo
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+TARGET  := $(abspath $(or $(CARGO_TARGET_DIR),target))/release
+PKGDIR  := $(DESTDIR)$(PREFIX)/lib/tcltk/ns_connchan$(VERSION)
+MANDIR  := $(DESTDIR)$(PREFIX)/share/man/mann
+
+export TCLLIBPATH := $(TARGET)
+
+.PHONY: all build deps demo test test-rust test-tcl lint bench soak valgrind install uninstall clean
+
+all: build
+
+build: deps-build
+	$(CARGO) build --release
+
+# Packages for building, and those that the tests use besides.
+.PHONY: deps-build deps-test
+deps-build:
+	@tests/support/deps build
+deps-test:
+	@tests/support/deps test
+deps: deps-build deps-test
+
+demo: build
+	@tests/support/deps demo
+	@examples/demo
+
+test: build deps-test test-rust test-tcl
+
+test-rust:
+	$(CARGO) test --release
+
+# The suites under every tclsh found: 8.6, and 9.0 where there is one.
+test-tcl: build deps-test
+	@tests/support/each-tclsh tests/all.tcl $(TESTFLAGS)
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+
+bench: build deps-test
+	$(CARGO) run --release -p benches --bin bench -- $(BENCHFLAGS)
+
+# A million channels opened, used and closed: memory and descriptors must end
+# as they began.
+SOAK ?= 1000000
+soak: build deps-test
+	@tests/support/each-tclsh tests/soak.tcl $(SOAK)
+
+valgrind: build deps-test
+	@tests/support/valgrind
+
+install: build
+	install -d $(PKGDIR) $(MANDIR)
+	install -m 755 $(TARGET)/libns_connchan.so $(PKGDIR)/
+	install -m 644 $(TARGET)/pkgIndex.tcl $(PKGDIR)/
+	install -m 644 docs/*.n $(MANDIR)/
+
+uninstall:
+	rm -rf $(PKGDIR)
+	cd docs && for page in *.n; do rm -f $(MANDIR)/$$page; done
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,125 @@
+//! `ns_section`, `ns_param` and `ns_config`: settings by script
+//! (spec/support.md 4.9). They work at any time, not only during start-up.
+
+use super::ns_set;
+use crate::base::{config, Error, Result};
+use crate::tcl::args::{word, Kind, Opt, Syntax};
+use crate::tcl::{lifetime, Failure, Interp, Obj, Outcome};
+use std::cell::RefCell;
+
+/// The section that `ns_param` adds to, for each interpreter.
+#[derive(Default)]
+struct Selected(RefCell<Option<String>>);
+
+/// `ns_section name ?block?`: selects a section, made when it does not exist.
+pub(super) fn ns_section(interp: Interp, words: &[Obj]) -> Outcome {
+    const SYNTAX: Syntax<3, 2> = Syntax {
+        options: [
+            Opt::flag("-update"),
+            Opt::valued("-from", Kind::Any, "value"),
+            Opt::valued("-set", Kind::Checked(ns_set::check), "setId"),
+        ],
+        ends_options: true,
+        words: [word("sectionname", Kind::Any), word("block", Kind::Any)],
+        required: 1,
+    };
+    let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
+    let name = parsed.word(0).obj.text().trim().to_owned();
+    config::add_section(&name);
+    let add = if parsed.has(0) { config::update } else { config::add };
+    if let Some(from) = parsed.text(1) {
+        let pairs = config::pairs(&from).ok_or_else(|| Error::new(format!("no such section: '{from}'")))?;
+        pairs.iter().for_each(|(key, value)| add(&name, key, value));
+    }
+    if let Some(set) = parsed.options[2] {
+        let fields = ns_set::fields(interp, &set.obj.text())?;
+        fields.iter().for_each(|(key, value)| add(&name, key, value));
+    }
+    lifetime::state::<Selected>(interp).0.replace(Some(name));
+    match parsed.words[1] {
+        None => Ok(()),
+        Some(block) => match interp.eval_here(block.obj) {
+            0 => {
+                interp.reset_result();
+                Ok(())
+            }
+            code => Err(Failure::Code(code)),
+        },
+    }
+}
+
+/// `ns_param name value`: adds a parameter to the selected section.
+pub(super) fn ns_param(interp: Interp, words: &[Obj]) -> Outcome {
+    const SYNTAX: Syntax<0, 2> = Syntax {
+        options: [],
+        ends_options: false,
+        words: [word("name", Kind::Any), word("value", Kind::Any)],
+        required: 2,
+    };
+    let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
+    let name = parsed.word(0).obj.text();
+    let section = lifetime::state::<Selected>(interp).0.borrow().clone();
+    let section = section
+        .ok_or_else(|| Error::new(format!("parameter {name} not preceded by an ns_section command")))?;
+    config::add(&section, &name, &parsed.word(1).obj.text());
+    Ok(())
+}
+
+/// `ns_config section key ?default?`: the value of a parameter.
+pub(super) fn ns_config(interp: Interp, words: &[Obj]) -> Outcome {
+    const SYNTAX: Syntax<7, 3> = Syntax {
+        options: [
+            Opt::flag("-all"),
+            Opt::flag("-bool"),
+            Opt::flag("-int"),
+            Opt::valued("-min", Kind::Int, "integer"),
+            Opt::valued("-max", Kind::Int, "integer"),
+            Opt::flag("-exact"),
+            Opt::flag("-set"),
+        ],
+        ends_options: true,
+        words: [word("section", Kind::Any), word("key", Kind::Any), word("default", Kind::Any)],
+        required: 2,
+    };
+    let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
+    let (section, key) = (parsed.word(0).obj.text(), parsed.word(1).obj.text());
+    let default = parsed.words[2].map(|v| v.obj);
+    if parsed.has(0) {
+        let values: Vec<Obj> = config::all(&section, &key).iter().map(|v| Obj::from_str(v)).collect();
+        match default {
+            Some(default) if values.is_empty() => interp.set_result(default),
+            _ => interp.set_result(&Obj::from_list(&values)),
+        }
+        return Ok(());
+    }
+    let found = config::get(&section, &key);
+    let Some(value) = found.as_deref().map(Obj::from_str).or_else(|| default.cloned()) else { return Ok(()) };
+    let range = |index: usize, open: i32| parsed.options[index].map_or(open, |v| v.number() as i32);
+    if parsed.has(1) {
+        let truth = boolean(&value)?;
+        // A default is checked, but returned as written.
+        interp.set_result(&if found.is_some() { Obj::from_int(i64::from(truth)) } else { value });
+    } else if parsed.has(2) || parsed.has(3) || parsed.has(4) {
+        let number = value.int()?;
+        if !(range(3, i32::MIN)..=range(4, i32::MAX)).contains(&number) {
+            return Err(Error::new(format!("value '{number}' out of range")).into());
+        }
+        interp.set_result(&value);
+    } else {
+        interp.set_result(&value);
+    }
+    Ok(())
+}
+
+/// The reference takes the words only, and 1 and 0.
+fn boolean(value: &Obj) -> Result<bool> {
+    let text = value.text();
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(Error::with_code(
+            format!("expected boolean value but got \"{text}\""),
+            &["TCL", "VALUE", "BOOLEAN"],
+        )),
+    }
+}

@@ -1,0 +1,51 @@
+//! The Tcl commands, one file a command or family: they parse arguments, call
+//! the rooms below and shape the result. No protocol logic lives here.
+
+mod config;
+mod ns_connchan;
+mod ns_log;
+mod ns_set;
+mod server;
+
+use crate::connchan::home;
+use crate::net::descriptor;
+use crate::tcl::command::{create, CommandProc};
+use crate::tcl::event_source::{tcl_uses_select, SELECT_LIMIT};
+use crate::tcl::{lifetime, refusal, Failure, Interp, Outcome};
+use once_cell::sync::OnceCell;
+
+/// Every command of the package, by its name in the global namespace.
+const COMMANDS: &[(&str, CommandProc)] = &[
+    ("ns_connchan", ns_connchan::command),
+    ("ns_log", ns_log::ns_log),
+    ("ns_set", ns_set::command),
+    ("ns_section", config::ns_section),
+    ("ns_param", config::ns_param),
+    ("ns_config", config::ns_config),
+];
+
+/// Puts the package into an interpreter.
+pub fn install(interp: Interp) -> Outcome {
+    static ONCE: OnceCell<()> = OnceCell::new();
+    ONCE.get_or_init(|| {
+        if tcl_uses_select() {
+            descriptor::keep_free_below(SELECT_LIMIT);
+        }
+        lifetime::at_process_exit(home::shutdown);
+    });
+    if !lifetime::is_attached(interp) {
+        home::settle(interp)?;
+    }
+    for (name, proc_) in COMMANDS {
+        create(interp, name, *proc_);
+    }
+    match interp.provide("ns_connchan", env!("CARGO_PKG_VERSION")) {
+        0 => Ok(()),
+        code => Err(Failure::Code(code)),
+    }
+}
+
+/// Answers a safe interpreter.
+pub fn refuse_safe(_interp: Interp) -> Outcome {
+    Err(refusal("ns_connchan is not available in a safe interpreter: it gives scripts the network and files"))
+}

@@ -1,0 +1,38 @@
+//! HTTP as bytes: urls taken apart, requests put together. Nothing here opens a
+//! socket or knows of Tcl.
+#![forbid(unsafe_code)]
+
+pub mod request;
+pub mod url;
+
+/// Whether `c` is one of the control characters that have no place in a url or
+/// a message head: it could end a line there, or a string elsewhere.
+fn is_control(c: char) -> bool {
+    c.is_ascii_control()
+}
+
+/// `text` in quotes for an error message, control characters as `\x0d`, so that
+/// what was refused as a line break does not become one in a log.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        if is_control(c) {
+            quoted.push_str(&format!("\\x{:02x}", u32::from(c)));
+        } else {
+            quoted.push(c);
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_shows_control_characters() {
+        assert_eq!(quoted("a\r\nb\u{7f}ä"), "\"a\\x0d\\x0ab\\x7fä\"");
+    }
+}

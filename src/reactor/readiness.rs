@@ -1,0 +1,53 @@
+//! The remembered readiness of one descriptor.
+//!
+//! Shared by the reactor that hears the edges and by every thread that reads
+//! or writes. The rule that keeps an edge from being lost: whoever reads or
+//! writes clears the bit *before* the system call and sets it again after it
+//! when there is reason to; an edge that arrives in between sets it too.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Data, end of file or an error waits: a read will not block.
+pub const READABLE: u8 = 1;
+/// There is room: a write will take something.
+pub const WRITABLE: u8 = 2;
+/// An error condition came up.
+pub const ERROR: u8 = 4;
+/// The peer has closed its side: the next read that finds nothing is the end.
+pub const HANGUP: u8 = 8;
+/// Perhaps there is more to read: whoever acts on it asks the kernel first.
+pub const MAYBE_READABLE: u8 = 16;
+
+/// Both directions are closed: the connection is over.
+pub const HUNG_UP: u8 = 32;
+
+/// Readiness bits of a descriptor.
+#[derive(Debug, Default)]
+pub struct Readiness(AtomicU8);
+
+impl Readiness {
+    /// The bits.
+    pub fn get(&self) -> u8 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Adds bits.
+    pub fn set(&self, bits: u8) {
+        self.0.fetch_or(bits, Ordering::AcqRel);
+    }
+
+    /// Takes bits away.
+    pub fn clear(&self, bits: u8) {
+        self.0.fetch_and(!bits, Ordering::AcqRel);
+    }
+
+    /// Whether something of `interest` is there, or perhaps there. The end of
+    /// a connection is readable, or an error condition to those who do not
+    /// read (spec/ns_connchan.md R-21).
+    pub fn wants(&self, interest: u8) -> bool {
+        let bits = self.get();
+        bits & interest != 0
+            || interest & READABLE != 0 && bits & MAYBE_READABLE != 0
+            || interest & (READABLE | ERROR) == ERROR && bits & HUNG_UP != 0
+    }
+}

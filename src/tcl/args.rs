@@ -1,0 +1,270 @@
+//! The one argument parser. A `Syntax` describes a command's options and
+//! words; from it come parsing, conversion errors and the usage text, by the
+//! rules of spec/ns_connchan.md section 1.
+//!
+//! In short: options come first and match exactly; an unknown `-word` is an
+//! ordinary word; `--` ends options where the syntax has it; the last of a
+//! repeated option wins; when exactly the required words are given they are
+//! taken literally, unless the first is an option that takes a value.
+
+use super::{Interp, Obj};
+use crate::base::time_value::TimeValue;
+use crate::base::{Error, Result};
+
+/// What an option or word is converted to.
+#[derive(Clone, Copy)]
+pub enum Kind {
+    /// An option without a value.
+    Flag,
+    /// Any value.
+    Any,
+    /// A time, not negative.
+    Time,
+    /// A C int.
+    Int,
+    /// An integer from 0 on; the name stands in the error.
+    Natural(&'static str),
+    /// An integer from 0 to 65535.
+    Port,
+    /// One of these words, exactly.
+    OneOf(&'static [&'static str]),
+    /// Any value that passes this check.
+    Checked(fn(Interp, &Obj) -> Result<()>),
+}
+
+/// An option: its name with the dash, and how its value reads in the usage
+/// text (`value` becomes `/value/`).
+pub struct Opt {
+    /// Name with its dash.
+    pub name: &'static str,
+    /// Type of the value.
+    pub kind: Kind,
+    /// Name of the value in the usage text.
+    pub label: &'static str,
+}
+
+impl Opt {
+    /// An option without a value.
+    pub const fn flag(name: &'static str) -> Opt {
+        Opt { name, kind: Kind::Flag, label: "" }
+    }
+
+    /// An option with a value.
+    pub const fn valued(name: &'static str, kind: Kind, label: &'static str) -> Opt {
+        Opt { name, kind, label }
+    }
+}
+
+/// A positional word.
+pub struct Word {
+    /// Name in the usage text, without slashes.
+    pub name: &'static str,
+    /// Its type.
+    pub kind: Kind,
+}
+
+/// A word of the given name and type.
+pub const fn word(name: &'static str, kind: Kind) -> Word {
+    Word { name, kind }
+}
+
+/// The syntax of a command with `O` options and at most `W` words.
+pub struct Syntax<const O: usize, const W: usize> {
+    /// Options in the order of the usage text.
+    pub options: [Opt; O],
+    /// Whether `--` ends the options.
+    pub ends_options: bool,
+    /// Positional words.
+    pub words: [Word; W],
+    /// How many of the words must be there.
+    pub required: usize,
+}
+
+/// A converted option or word; each borrows the value that was given.
+#[derive(Clone, Copy)]
+pub struct Value<'a> {
+    /// The value itself; of a flag, the flag.
+    pub obj: &'a Obj,
+    number: i64,
+}
+
+impl Value<'_> {
+    /// The value of `Kind::Int`, `Port` or `OneOf` (an index).
+    pub fn number(&self) -> i64 {
+        self.number
+    }
+
+    /// The value of `Kind::Time`.
+    pub fn time(&self) -> TimeValue {
+        TimeValue::from_micros(self.number)
+    }
+}
+
+/// A parsed command line.
+pub struct Parsed<'a, const O: usize, const W: usize> {
+    /// By index of the option; `None` when absent.
+    pub options: [Option<Value<'a>>; O],
+    /// By index of the word; the required ones are always there.
+    pub words: [Option<Value<'a>>; W],
+}
+
+impl<'a, const O: usize, const W: usize> Parsed<'a, O, W> {
+    /// The value of a word that the syntax requires.
+    pub fn word(&self, index: usize) -> Value<'a> {
+        self.words[index].expect("required words are there after parsing")
+    }
+
+    /// Whether a flag was given.
+    pub fn has(&self, index: usize) -> bool {
+        self.options[index].is_some()
+    }
+
+    /// The text of an option's value.
+    pub fn text(&self, index: usize) -> Option<String> {
+        self.options[index].map(|v| v.obj.text().into_owned())
+    }
+
+    /// The time given for an option.
+    pub fn time(&self, index: usize) -> Option<TimeValue> {
+        self.options[index].map(|v| v.time())
+    }
+}
+
+impl<const O: usize, const W: usize> Syntax<O, W> {
+    /// Parses `args`, the words after `command` (the words that name the
+    /// command, as typed).
+    pub fn parse<'a>(&self, interp: Interp, command: &[Obj], args: &'a [Obj]) -> Result<Parsed<'a, O, W>> {
+        let mut parsed = Parsed { options: [None; O], words: [None; W] };
+        let mut rest = args;
+        let literal = args.len() == self.required
+            && !args
+                .first()
+                .is_some_and(|w| self.find(w).is_some_and(|i| !matches!(self.options[i].kind, Kind::Flag)));
+        while let (false, Some((first, tail))) = (literal, rest.split_first()) {
+            if self.ends_options && !first.is_pure_bytes() && first.is_word("--") {
+                rest = tail;
+                break;
+            }
+            let Some(index) = self.find(first) else { break };
+            let option = &self.options[index];
+            if matches!(option.kind, Kind::Flag) {
+                parsed.options[index] = Some(Value { obj: first, number: 1 });
+                rest = tail;
+            } else {
+                let Some((value, tail)) = tail.split_first() else {
+                    return Err(Error::new(format!("missing argument to {}", option.name)));
+                };
+                parsed.options[index] = Some(convert(interp, option.kind, value)?);
+                rest = tail;
+            }
+        }
+        for (index, word) in self.words.iter().enumerate() {
+            match rest.split_first() {
+                Some((value, tail)) => {
+                    parsed.words[index] = Some(convert(interp, word.kind, value)?);
+                    rest = tail;
+                }
+                None if index < self.required => return Err(self.wrong_args(command)),
+                None => break,
+            }
+        }
+        if rest.is_empty() {
+            Ok(parsed)
+        } else {
+            Err(self.wrong_args(command))
+        }
+    }
+
+    fn find(&self, word: &Obj) -> Option<usize> {
+        // Bytes stay bytes: looking at them as text would make them text for
+        // whoever asks later (`Obj::is_pure_bytes`).
+        if word.is_pure_bytes() {
+            return None;
+        }
+        let text = word.raw_text();
+        // Most words are no options: their first byte tells.
+        text.first().filter(|b| **b == b'-')?;
+        self.options.iter().position(|o| o.name.as_bytes() == text)
+    }
+
+    /// The `wrong # args` error.
+    #[cold]
+    pub fn wrong_args(&self, command: &[Obj]) -> Error {
+        let name: Vec<String> = command.iter().map(|w| w.text().into_owned()).collect();
+        Error::usage(&self.usage(&name.join(" ")))
+    }
+
+    /// The usage text of the command called `name`.
+    pub fn usage(&self, name: &str) -> String {
+        let mut text = name.to_owned();
+        for option in &self.options {
+            let value = match option.kind {
+                Kind::Flag => String::new(),
+                Kind::OneOf(words) => format!(" {}", words.join("|")),
+                _ => format!(" /{}/", option.label),
+            };
+            text.push_str(&format!(" ?{}{value}?", option.name));
+        }
+        if self.ends_options {
+            text.push_str(" ?--?");
+        }
+        for (index, word) in self.words.iter().enumerate() {
+            let (open, close) = if index < self.required { (" /", "/") } else { (" ?/", "/?") };
+            text.push_str(&format!("{open}{}{close}", word.name));
+        }
+        text
+    }
+}
+
+fn convert<'a>(interp: Interp, kind: Kind, obj: &'a Obj) -> Result<Value<'a>> {
+    let number = match kind {
+        Kind::Flag | Kind::Any => 0,
+        Kind::Time => {
+            let text = obj.text();
+            let time = TimeValue::parse(&text)?;
+            if time.is_negative() {
+                return Err(Error::new(format!("expected time value but got \"{text}\"")));
+            }
+            time.as_micros()
+        }
+        Kind::Int => i64::from(obj.int()?),
+        Kind::Natural(name) => {
+            let number = obj.int()?;
+            if number < 0 {
+                return Err(Error::new(format!(
+                    "expected integer in range [0,MAX] for '{name}', but got {number}"
+                )));
+            }
+            i64::from(number)
+        }
+        Kind::Port => {
+            let port = obj.int()?;
+            if !(0..=65535).contains(&port) {
+                return Err(Error::new(format!("value {port} out of range (0..65535)")));
+            }
+            i64::from(port)
+        }
+        Kind::OneOf(words) => {
+            let index = words.iter().position(|w| obj.is_word(w));
+            index.ok_or_else(|| bad_option("", "option", &obj.text(), words))? as i64
+        }
+        Kind::Checked(check) => {
+            check(interp, obj)?;
+            0
+        }
+    };
+    Ok(Value { obj, number })
+}
+
+/// `bad option "x": must be a, b, or c`, with what was expected (`option`,
+/// `subcommand`) and whatever stands before it. There is a comma before the
+/// `or` also of two alternatives, as in the reference.
+#[cold]
+pub fn bad_option(prefix: &str, what: &str, given: &str, words: &[&str]) -> Error {
+    let list = match words {
+        [] => String::new(),
+        [only] => (*only).to_owned(),
+        [most @ .., last] => format!("{}, or {last}", most.join(", ")),
+    };
+    Error::new(format!("{prefix}bad {what} \"{given}\": must be {list}"))
+}

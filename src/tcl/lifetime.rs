@@ -1,0 +1,168 @@
+//! When interpreters, threads and the process end, and what is kept for each.
+//!
+//! `state` is an interpreter's own data of any type, gone with it. The hooks
+//! tell whoever holds an interpreter beyond a command's end: `on_delete` when
+//! its scripts cannot run any more, `before_delete` while they still can, and
+//! `at_process_exit` / `at_thread_exit`.
+
+use super::command::panic_error;
+use super::Interp;
+use crate::base::log;
+use crate::tcl_sys as sys;
+use libc::{c_char, c_int, c_void};
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::ptr::null_mut;
+use std::rc::Rc;
+
+const ASSOC_KEY: &CStr = c"ns_connchan";
+
+/// A hook that is told of an interpreter.
+pub type InterpHook = fn(Interp);
+
+#[derive(Default)]
+struct PerInterp {
+    state: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+    on_delete: RefCell<Vec<InterpHook>>,
+}
+
+/// Whether the library has been loaded into this interpreter.
+pub fn is_attached(interp: Interp) -> bool {
+    per_interp(interp).is_some()
+}
+
+fn per_interp(interp: Interp) -> Option<&'static PerInterp> {
+    // SAFETY: a live interpreter; the pointer is the box that `attach` made,
+    // which lives until `interp_deleted`, after the last use of the reference
+    // (each use ends within the call that made it).
+    unsafe {
+        sys::Tcl_GetAssocData(interp.as_ptr(), ASSOC_KEY.as_ptr(), null_mut()).cast::<PerInterp>().as_ref()
+    }
+}
+
+fn attach(interp: Interp) -> &'static PerInterp {
+    if let Some(data) = per_interp(interp) {
+        return data;
+    }
+    let data = Box::into_raw(Box::<PerInterp>::default());
+    // SAFETY: a live interpreter; the box is freed by `interp_deleted` alone.
+    unsafe {
+        sys::Tcl_SetAssocData(interp.as_ptr(), ASSOC_KEY.as_ptr(), Some(interp_deleted), data.cast());
+        &*data
+    }
+}
+
+/// The interpreter's own `T`, made on first use.
+pub fn state<T: Any + Default>(interp: Interp) -> Rc<T> {
+    let any = attach(interp)
+        .state
+        .borrow_mut()
+        .entry(TypeId::of::<T>())
+        .or_insert_with(|| Rc::new(T::default()))
+        .clone();
+    any.downcast::<T>().unwrap_or_else(|_| unreachable!("the map is keyed by type"))
+}
+
+/// Calls `hook` when the interpreter is deleted; its scripts can then run no
+/// more.
+pub fn on_delete(interp: Interp, hook: InterpHook) {
+    attach(interp).on_delete.borrow_mut().push(hook);
+}
+
+unsafe extern "C" fn interp_deleted(client_data: *mut c_void, interp: *mut sys::Tcl_Interp) {
+    // SAFETY: Tcl calls this once, with what `attach` gave it; the key is
+    // already gone, so nobody finds the box any more.
+    let (data, interp) =
+        unsafe { (Box::from_raw(client_data.cast::<PerInterp>()), Interp::from_ptr(interp)) };
+    for hook in data.on_delete.take() {
+        guarded(|| hook(interp));
+    }
+}
+
+/// Calls `hook` while scripts still run in a child interpreter that its
+/// parent is about to delete. Interpreters without a parent, and deletions
+/// that do not begin with the parent's command, are not told.
+pub fn before_delete(interp: Interp, hook: InterpHook) {
+    // SAFETY: a live interpreter; null when it has no parent.
+    let parent = unsafe { sys::Tcl_GetParent(interp.as_ptr()) };
+    if parent.is_null() {
+        return;
+    }
+    // SAFETY: the parent is a live interpreter of this thread; the path of a
+    // direct child is a list of one element, the name of its command.
+    let parent = unsafe { Interp::from_ptr(parent) };
+    let saved = parent.result();
+    // SAFETY: two live interpreters, the second a child of the first.
+    let path = (unsafe { sys::Tcl_GetInterpPath(parent.as_ptr(), interp.as_ptr()) } == sys::TCL_OK)
+        .then(|| parent.result());
+    parent.set_result(&saved);
+    let Some(name) = path.and_then(|p| p.elements()).and_then(|e| e.last().map(|n| n.text().into_owned()))
+    else {
+        return;
+    };
+    let Ok(name) = CString::new(name) else { return };
+    let data = Box::into_raw(Box::new(ChildTrace { child: interp, hook }));
+    // SAFETY: the trace is called once, when the command goes, and frees the
+    // box; when it cannot be set, the box is freed here.
+    unsafe {
+        let status = sys::Tcl_TraceCommand(
+            parent.as_ptr(),
+            name.as_ptr(),
+            sys::TCL_TRACE_DELETE,
+            child_command_deleted,
+            data.cast(),
+        );
+        if status != sys::TCL_OK {
+            drop(Box::from_raw(data));
+        }
+    }
+}
+
+struct ChildTrace {
+    child: Interp,
+    hook: InterpHook,
+}
+
+unsafe extern "C" fn child_command_deleted(
+    client_data: *mut c_void,
+    _interp: *mut sys::Tcl_Interp,
+    _old_name: *const c_char,
+    _new_name: *const c_char,
+    _flags: c_int,
+) {
+    // SAFETY: Tcl calls a delete trace once, with what `before_delete` gave it.
+    let trace = unsafe { Box::from_raw(client_data.cast::<ChildTrace>()) };
+    // The child's memory outlives its command; deleted already means that the
+    // deletion did not begin with the command.
+    if !trace.child.is_deleted() {
+        guarded(|| (trace.hook)(trace.child));
+    }
+}
+
+/// Calls `hook` when the process ends by Tcl's exit, in the thread that
+/// called it, with its interpreters still alive.
+pub fn at_process_exit(hook: fn()) {
+    // SAFETY: the client data is a function pointer that `exiting` turns back.
+    unsafe { sys::Tcl_CreateExitHandler(exiting, hook as *mut c_void) }
+}
+
+/// Calls `hook` when the calling thread ends, its interpreters being gone.
+pub fn at_thread_exit(hook: fn()) {
+    // SAFETY: as in `at_process_exit`.
+    unsafe { sys::Tcl_CreateThreadExitHandler(exiting, hook as *mut c_void) }
+}
+
+unsafe extern "C" fn exiting(client_data: *mut c_void) {
+    // SAFETY: put there by `at_process_exit` or `at_thread_exit`.
+    let hook = unsafe { std::mem::transmute::<*mut c_void, fn()>(client_data) };
+    guarded(hook);
+}
+
+fn guarded(body: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(body)) {
+        log::write(log::BUG, &panic_error(&*panic).message);
+    }
+}
