@@ -7,9 +7,10 @@ proc accept {channel} {
 }
 
 proc echo {channel reason} {
-    set data [ns_connchan read $channel]
+    # A peer may go by closing (no data) or by a reset (an error).
+    if {[catch {ns_connchan read $channel} data]} {return 0}
     set length [string length $data]
-    if {$length == 0} {return 0}                ;# the peer has closed: so do we
+    if {$length == 0} {return 0}
     if {[ns_connchan write $channel $data] < $length} {
         # The peer reads slowly. What it did not take yet is kept: read no
         # more from it until that has gone out.

@@ -7,9 +7,19 @@ use crate::tcl::args::{word, Kind, Opt, Syntax};
 use crate::tcl::{lifetime, Failure, Interp, Obj, Outcome};
 use std::cell::RefCell;
 
-/// The section that `ns_param` adds to, for each interpreter.
+/// The section that `ns_param` adds to, for each interpreter, and whether it
+/// replaces what is there (`-update`).
 #[derive(Default)]
-struct Selected(RefCell<Option<String>>);
+struct Selected(RefCell<Option<(String, bool)>>);
+
+/// How a parameter enters its section.
+fn adder(update: bool) -> fn(&str, &str, &str) {
+    if update {
+        config::update
+    } else {
+        config::add
+    }
+}
 
 /// `ns_section name ?block?`: selects a section, made when it does not exist.
 pub(super) fn ns_section(interp: Interp, words: &[Obj]) -> Outcome {
@@ -26,7 +36,8 @@ pub(super) fn ns_section(interp: Interp, words: &[Obj]) -> Outcome {
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
     let name = parsed.word(0).obj.text().trim().to_owned();
     config::add_section(&name);
-    let add = if parsed.has(0) { config::update } else { config::add };
+    let update = parsed.has(0);
+    let add = adder(update);
     if let Some(from) = parsed.text(1) {
         let pairs = config::pairs(&from).ok_or_else(|| Error::new(format!("no such section: '{from}'")))?;
         pairs.iter().for_each(|(key, value)| add(&name, key, value));
@@ -35,7 +46,7 @@ pub(super) fn ns_section(interp: Interp, words: &[Obj]) -> Outcome {
         let fields = ns_set::fields(interp, &set.obj.text())?;
         fields.iter().for_each(|(key, value)| add(&name, key, value));
     }
-    lifetime::state::<Selected>(interp).0.replace(Some(name));
+    lifetime::state::<Selected>(interp).0.replace(Some((name, update)));
     match parsed.words[1] {
         None => Ok(()),
         Some(block) => match interp.eval_here(block.obj) {
@@ -59,9 +70,9 @@ pub(super) fn ns_param(interp: Interp, words: &[Obj]) -> Outcome {
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
     let name = parsed.word(0).obj.text();
     let section = lifetime::state::<Selected>(interp).0.borrow().clone();
-    let section = section
+    let (section, update) = section
         .ok_or_else(|| Error::new(format!("parameter {name} not preceded by an ns_section command")))?;
-    config::add(&section, &name, &parsed.word(1).obj.text());
+    adder(update)(&section, &name, &parsed.word(1).obj.text());
     Ok(())
 }
 

@@ -77,6 +77,8 @@ pub struct Home {
     /// Interpreters held while their scripts run, until the outermost slice
     /// ends: holding them for each call would cost a process-wide lock.
     held: RefCell<Vec<Preserved>>,
+    /// When the last slice ended.
+    pub(super) last_slice: Cell<Option<Instant>>,
     /// Slices in progress, the innermost last.
     pub(super) slices: RefCell<Vec<Slice>>,
     /// Slices to be used again.
@@ -125,6 +127,7 @@ pub fn settle(interp: Interp) -> Result<()> {
         reasons,
         give_way: Cell::new(false),
         held: RefCell::default(),
+        last_slice: Cell::new(None),
         slices: RefCell::default(),
         spare_slices: RefCell::default(),
     });

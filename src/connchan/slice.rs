@@ -21,6 +21,14 @@ use std::time::{Duration, Instant};
 /// callbacks of the same interpreter have their turn.
 const LENGTH: Duration = Duration::from_millis(2);
 
+/// How long a busy home looks for more before it goes back to Tcl's event
+/// loop, whose own way of waiting costs about as much (a change of threads
+/// and back under 8.6).
+const LINGER: Duration = Duration::from_micros(40);
+
+/// A home is busy when its last slice ended this recently.
+const BUSY: Duration = Duration::from_micros(200);
+
 /// Connections accepted before other channels have their turn.
 const ACCEPTS: usize = 64;
 
@@ -32,6 +40,8 @@ pub(super) struct Slice {
     end: Instant,
     /// Entries left of this round, those that were ready when it began.
     left: usize,
+    /// Whether to look for more when nothing is ready.
+    linger: bool,
     step: Step,
     call: Prepared,
 }
@@ -94,11 +104,14 @@ impl EventSource for Home {
         let mut slice = self.spare_slices.borrow_mut().pop().unwrap_or_else(|| Slice {
             end: Instant::now(),
             left: 0,
+            linger: false,
             step: Step::Idle,
             call: Prepared::default(),
         });
-        slice.end = Instant::now() + LENGTH;
+        let now = Instant::now();
+        slice.end = now + LENGTH;
         slice.left = 0;
+        slice.linger = self.last_slice.get().is_some_and(|last| now - last < BUSY);
         self.slices.borrow_mut().push(slice);
     }
 
@@ -110,6 +123,7 @@ impl EventSource for Home {
             return call;
         }
         self.spare_slices.borrow_mut().push(slice);
+        self.last_slice.set(Some(Instant::now()));
         self.release();
         None
     }
@@ -179,6 +193,10 @@ impl Home {
     /// next round, after those whom the kernel reports meanwhile.
     fn next_entry(&self, slice: &mut Slice) -> Option<Step> {
         loop {
+            if Instant::now() >= slice.end {
+                self.give_way.set(true);
+                return None;
+            }
             if slice.left == 0 {
                 self.hear();
                 slice.left = self.reactor.borrow().ready_count();
@@ -188,12 +206,11 @@ impl Home {
                     return Some(Step::Expired { key });
                 }
                 if slice.left == 0 {
+                    if slice.linger && self.linger(slice.end) {
+                        continue;
+                    }
                     return None;
                 }
-            }
-            if Instant::now() >= slice.end {
-                self.give_way.set(true);
-                return None;
             }
             slice.left -= 1;
             let Some(key) = self.reactor.borrow_mut().take_ready() else {
@@ -209,6 +226,19 @@ impl Home {
                 Action::Callback(_) => Step::Reasons { key, channel, next: 0 },
             });
         }
+    }
+
+    /// Looks for more for a short time. True when there is something.
+    fn linger(&self, end: Instant) -> bool {
+        let end = end.min(Instant::now() + LINGER);
+        while Instant::now() < end {
+            std::thread::yield_now();
+            self.hear();
+            if self.reactor.borrow().ready_count() > 0 {
+                return true;
+            }
+        }
+        false
     }
 
     /// Collects events and messages, without waiting.

@@ -83,6 +83,8 @@ impl Listener {
         if address.port() != 0 {
             socket.set_reuse_address(true)?;
         }
+        // Linux hands both options on to the sockets that are accepted.
+        prepare(&socket);
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         let address = socket.local_addr()?.as_socket().unwrap_or(address);
@@ -108,7 +110,6 @@ impl Listener {
                 }
             }
             let socket = settle(socket);
-            prepare(&socket);
             return Ok(Some(Accepted { socket, peer: peer.as_socket().map(|a| canonical(a.ip())) }));
         }
     }
@@ -178,7 +179,9 @@ mod tests {
         let listener = Listener::open("127.0.0.1", 0, true).unwrap();
         assert_eq!(listener.address.ip(), IpAddr::from(Ipv4Addr::LOCALHOST));
         let _peer = TcpStream::connect(listener.address).unwrap();
-        assert_eq!(next(&listener).unwrap().peer, Some(Ipv4Addr::LOCALHOST.into()));
+        let accepted = next(&listener).unwrap();
+        assert_eq!(accepted.peer, Some(Ipv4Addr::LOCALHOST.into()));
+        assert!(accepted.socket.tcp_nodelay().unwrap() && accepted.socket.keepalive().unwrap());
         assert!(listener.accept().unwrap().is_none());
     }
 
