@@ -15,9 +15,15 @@ fn declared(header: &str) -> HashMap<String, usize> {
     let mut slots = HashMap::new();
     for line in header.lines() {
         let Some((_, rest)) = line.split_once("(*") else { continue };
-        let (Some((name, _)), Some((_, number))) = (rest.split_once(')'), rest.rsplit_once("/* ")) else { continue };
+        let (Some((name, _)), Some((_, number))) = (rest.split_once(')'), rest.rsplit_once("/* ")) else {
+            continue;
+        };
         if let Ok(number) = number.trim_end_matches("*/").trim().parse() {
-            let name = if let Some(tail) = name.strip_prefix("tcl_") { format!("Tcl_{tail}") } else { name.to_owned() };
+            let name = if let Some(tail) = name.strip_prefix("tcl_") {
+                format!("Tcl_{tail}")
+            } else {
+                name.to_owned()
+            };
             slots.insert(name, number);
         }
     }
@@ -25,7 +31,8 @@ fn declared(header: &str) -> HashMap<String, usize> {
 }
 
 fn headers() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = ["/usr/include/tcl8.6", "/usr/include/tcl9.0", "/usr/local/include"].map(PathBuf::from).into();
+    let mut folders: Vec<PathBuf> =
+        ["/usr/include/tcl8.6", "/usr/include/tcl9.0", "/usr/local/include"].map(PathBuf::from).into();
     if let Ok(more) = std::env::var("TCL_INCLUDES") {
         folders.extend(more.split(':').filter(|f| !f.is_empty()).map(PathBuf::from));
     }
@@ -34,11 +41,14 @@ fn headers() -> Vec<PathBuf> {
 
 /// 8 or 9, from the `tcl.h` beside the declarations.
 fn major_of(declarations: &Path) -> u32 {
-    let tcl_h = std::fs::read_to_string(declarations.with_file_name("tcl.h")).expect("tcl.h lies beside tclDecls.h");
+    let tcl_h =
+        std::fs::read_to_string(declarations.with_file_name("tcl.h")).expect("tcl.h lies beside tclDecls.h");
     // 9.0's header can be compiled as 8 and tests for it: the last define counts.
-    let defines = tcl_h.lines().filter_map(|l| l.trim_start().strip_prefix('#')?.trim_start().strip_prefix("define"));
-    let majors = defines.filter_map(|l| l.trim_start().strip_prefix("TCL_MAJOR_VERSION")?.trim().parse().ok());
-    majors.last().expect("tcl.h defines TCL_MAJOR_VERSION")
+    let defines =
+        tcl_h.lines().filter_map(|l| l.trim_start().strip_prefix('#')?.trim_start().strip_prefix("define"));
+    let majors =
+        defines.filter_map(|l| l.trim_start().strip_prefix("TCL_MAJOR_VERSION")?.trim().parse().ok());
+    majors.next_back().expect("tcl.h defines TCL_MAJOR_VERSION")
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::base::log;
 use crate::reactor::{Key, Message, ERROR, HUNG_UP, MAYBE_READABLE, READABLE, WRITABLE};
 use crate::tcl::event_source::EventSource;
 use crate::tcl::script::{Call, Completion, Prepared};
+use crate::tcl::Obj;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,32 +44,39 @@ pub(super) struct Slice {
     /// Whether to look for more when nothing is ready.
     linger: bool,
     step: Step,
+    /// The entry that is being served; `None` between entries.
+    entry: Option<Serving>,
     call: Prepared,
 }
 
-/// What a slice is at.
-enum Step {
-    /// Between entries.
-    Idle,
-    /// An entry's reasons, from this index of `REASONS` on.
-    Reasons { key: Key, channel: Arc<Channel>, next: usize },
-    /// An expired deadline of this entry.
-    Expired { key: Key },
-    /// A listener, and how many connections it may still take.
-    Accept { key: Key, listening: Arc<Channel>, left: usize },
-    /// The script of a callback runs; what comes after it.
-    Running { key: Key, channel: Arc<Channel>, bound: Rc<Bound>, generation: u32, then: Then },
-    /// The accept script runs for this connection.
-    Accepting { key: Key, listening: Arc<Channel>, bound: Rc<Bound>, accepted: Arc<Channel>, left: usize },
+/// An entry that is being served.
+struct Serving {
+    key: Key,
+    channel: Arc<Channel>,
+    /// The script that was called last, and its generation.
+    bound: Rc<Bound>,
+    generation: u32,
+    /// The connection for which an accept script runs.
+    accepted: Option<Arc<Channel>>,
 }
 
-/// What a slice does after a callback.
+/// What a slice does next.
 #[derive(Clone, Copy)]
-enum Then {
-    /// The reasons from this index on.
+enum Step {
+    /// Look for an entry.
+    Idle,
+    /// Serve the entry's reasons, from this index of `REASONS` on.
     Reasons(usize),
-    /// Nothing: the registration had expired.
-    Nothing,
+    /// Serve the entry's expired deadline.
+    Expired,
+    /// Accept from the listener, at most so many connections.
+    Accept(usize),
+    /// The script of a callback runs; afterwards the reasons from here on.
+    Running(usize),
+    /// The script runs to which an expired deadline was told.
+    RunningExpired,
+    /// The accept script runs; afterwards so many connections more.
+    Accepting(usize),
 }
 
 /// What becomes of a registration after its script was called.
@@ -101,54 +109,61 @@ impl EventSource for Home {
     }
 
     fn begin(&self) {
+        let now = Instant::now();
         let mut slice = self.spare_slices.borrow_mut().pop().unwrap_or_else(|| Slice {
-            end: Instant::now(),
+            end: now,
             left: 0,
             linger: false,
             step: Step::Idle,
+            entry: None,
             call: Prepared::default(),
         });
-        let now = Instant::now();
         slice.end = now + LENGTH;
         slice.left = 0;
         slice.linger = self.last_slice.get().is_some_and(|last| now - last < BUSY);
+        slice.step = Step::Idle;
         self.slices.borrow_mut().push(slice);
     }
 
     fn next_call(&self) -> Option<Call> {
-        let mut slice = self.slices.borrow_mut().pop()?;
-        if self.advance(&mut slice) {
-            let call = slice.call.call();
-            self.slices.borrow_mut().push(slice);
-            return call;
+        let mut slices = self.slices.borrow_mut();
+        let slice = slices.last_mut()?;
+        if self.advance(slice) {
+            return slice.call.call();
         }
-        self.spare_slices.borrow_mut().push(slice);
+        slice.entry = None;
+        let over = slices.pop();
+        drop(slices);
+        self.spare_slices.borrow_mut().extend(over);
         self.last_slice.set(Some(Instant::now()));
         self.release();
         None
     }
 
     fn finished(&self, code: i32) {
-        let Some(mut slice) = self.slices.borrow_mut().pop() else { return };
+        let mut slices = self.slices.borrow_mut();
+        let Some(slice) = slices.last_mut() else { return };
         let completion = slice.call.complete(code);
-        slice.step = match std::mem::replace(&mut slice.step, Step::Idle) {
-            Step::Running { key, channel, bound, generation, then } => {
-                let verdict = judge(completion, &bound, &channel);
-                self.apply(key, &channel, generation, verdict, then);
-                match then {
-                    Then::Reasons(next) => Step::Reasons { key, channel, next },
-                    Then::Nothing => Step::Idle,
-                }
+        let Some(entry) = &mut slice.entry else { return };
+        slice.step = match slice.step {
+            Step::Running(next) => {
+                self.apply(entry, judge(completion, entry), true);
+                Step::Reasons(next)
             }
-            Step::Accepting { key, listening, bound, accepted, left } => {
-                if !accept::is_kept(completion, &bound, &accepted) {
-                    close(&accepted);
+            Step::RunningExpired => {
+                self.apply(entry, judge(completion, entry), false);
+                Step::Idle
+            }
+            Step::Accepting(left) => {
+                if let Some(accepted) = entry.accepted.take() {
+                    if !accept::is_kept(completion, &entry.bound, &accepted) {
+                        close(&accepted);
+                    }
                 }
-                Step::Accept { key, listening, left }
+                Step::Accept(left)
             }
             other => other,
         };
-        self.slices.borrow_mut().push(slice);
     }
 }
 
@@ -156,34 +171,44 @@ impl Home {
     /// Goes on until a script is to be called (true) or the slice is over.
     fn advance(&self, slice: &mut Slice) -> bool {
         loop {
-            slice.step = match std::mem::replace(&mut slice.step, Step::Idle) {
-                Step::Idle => match self.next_entry(slice) {
+            slice.step = match (slice.step, &mut slice.entry) {
+                (Step::Idle, _) => match self.next_entry(slice) {
                     Some(step) => step,
                     None => return false,
                 },
-                Step::Reasons { key, next, .. } if next == REASONS.len() => {
-                    self.reactor.borrow_mut().queue_if_ready(key);
-                    Step::Idle
-                }
-                Step::Reasons { key, channel, next } => match self.claim(key, &channel, REASONS[next]) {
-                    Some((bound, generation)) => {
-                        self.prepare(slice, &bound, self.reasons.word(REASONS[next]));
-                        Step::Running { key, channel, bound, generation, then: Then::Reasons(next + 1) }
+                (Step::Reasons(next), Some(entry)) => match self.next_reason(entry, next) {
+                    Some(index) => {
+                        self.prepare(&mut slice.call, entry, self.reasons.word(REASONS[index]), true);
+                        Step::Running(index + 1)
                     }
-                    None => Step::Reasons { key, channel, next: next + 1 },
-                },
-                Step::Expired { key } => match self.expire(key) {
-                    Some((channel, bound, generation)) => {
-                        self.prepare(slice, &bound, &self.reasons.t);
-                        Step::Running { key, channel, bound, generation, then: Then::Nothing }
+                    None => {
+                        self.reactor.borrow_mut().queue_if_ready(entry.key);
+                        Step::Idle
                     }
-                    None => Step::Idle,
                 },
-                Step::Accept { key, listening, left } => self.accept(slice, key, listening, left),
-                running => {
-                    slice.step = running;
-                    return true;
+                (Step::Expired, Some(entry)) => {
+                    if self.expire(entry) {
+                        self.prepare(&mut slice.call, entry, &self.reasons.t, true);
+                        Step::RunningExpired
+                    } else {
+                        Step::Idle
+                    }
                 }
+                (Step::Accept(left), Some(entry)) => {
+                    let in_time = left == ACCEPTS || left > 0 && Instant::now() < slice.end;
+                    match if in_time { self.accept(entry) } else { None } {
+                        Some(handle) => {
+                            self.prepare(&mut slice.call, entry, &handle, false);
+                            Step::Accepting(left - 1)
+                        }
+                        None => {
+                            self.reactor.borrow_mut().queue_if_ready(entry.key);
+                            Step::Idle
+                        }
+                    }
+                }
+                (Step::Running(_) | Step::RunningExpired | Step::Accepting(_), _) => return true,
+                (_, None) => Step::Idle,
             };
         }
     }
@@ -199,11 +224,15 @@ impl Home {
             }
             if slice.left == 0 {
                 self.hear();
-                slice.left = self.reactor.borrow().ready_count();
-                let expired = self.reactor.borrow_mut().take_expired(Instant::now());
+                let mut reactor = self.reactor.borrow_mut();
+                let expired =
+                    if reactor.next_timer().is_some() { reactor.take_expired(Instant::now()) } else { None };
+                slice.left = reactor.ready_count();
+                drop(reactor);
                 if let Some(key) = expired {
                     slice.left = 0;
-                    return Some(Step::Expired { key });
+                    slice.entry = self.serving(key);
+                    return Some(Step::Expired);
                 }
                 if slice.left == 0 {
                     if slice.linger && self.linger(slice.end) {
@@ -217,15 +246,41 @@ impl Home {
                 slice.left = 0;
                 continue;
             };
-            let Some((channel, bound)) = self.peek(key) else { continue };
-            if channel.is_home_elsewhere() {
-                continue; // its entry here waits to be removed
+            slice.entry = self.serving(key);
+            match &slice.entry {
+                // An entry of a channel that has moved waits to be removed.
+                Some(entry) if entry.channel.is_home_elsewhere() => {}
+                Some(entry) => {
+                    return Some(match entry.bound.action {
+                        Action::Accept(_) => Step::Accept(ACCEPTS),
+                        Action::Callback(_) => Step::Reasons(0),
+                    })
+                }
+                None => {}
             }
-            return Some(match bound.action {
-                Action::Accept(_) => Step::Accept { key, listening: channel, left: ACCEPTS },
-                Action::Callback(_) => Step::Reasons { key, channel, next: 0 },
-            });
         }
+    }
+
+    fn serving(&self, key: Key) -> Option<Serving> {
+        let reactor = self.reactor.borrow();
+        reactor.payload(key).map(|b| Serving {
+            key,
+            channel: Arc::clone(&b.channel),
+            bound: Rc::clone(&b.bound),
+            generation: b.generation,
+            accepted: None,
+        })
+    }
+
+    /// Takes note of a new registration. False when the entry is gone.
+    fn refresh(&self, entry: &mut Serving) -> bool {
+        let reactor = self.reactor.borrow();
+        let Some(binding) = reactor.payload(entry.key) else { return false };
+        if binding.generation != entry.generation {
+            entry.generation = binding.generation;
+            entry.bound = Rc::clone(&binding.bound);
+        }
+        true
     }
 
     /// Looks for more for a short time. True when there is something.
@@ -262,107 +317,98 @@ impl Home {
         }
     }
 
-    /// Claims the channel for a callback if `reason` is there and wanted.
-    /// Asked anew for each reason: the script before may have changed it all.
-    fn claim(&self, key: Key, channel: &Channel, reason: u8) -> Option<(Rc<Bound>, u32)> {
-        let interest = self.reactor.borrow().interest(key);
-        if !is_due(channel, interest, reason) || channel.is_closed() || !channel.begin_callback() {
+    /// The first reason from `next` on that is there and wanted; the channel is
+    /// then claimed for its callback. Each reason is asked for anew: the script
+    /// before may have changed it all.
+    fn next_reason(&self, entry: &mut Serving, next: usize) -> Option<usize> {
+        let interest = self.reactor.borrow().interest(entry.key);
+        let channel = &entry.channel;
+        let index = (next..REASONS.len()).find(|i| is_due(channel, interest, REASONS[*i]))?;
+        if channel.is_closed() || !channel.begin_callback() {
             return None;
         }
-        if reason == ERROR {
+        if REASONS[index] == ERROR {
             channel.readiness.clear(ERROR | HUNG_UP);
         }
-        self.current(key).or_else(|| {
-            channel.end_callback();
-            None
-        })
+        if !self.refresh(entry) {
+            entry.channel.end_callback();
+            return None;
+        }
+        Some(index)
     }
 
     /// A deadline has passed: `t` for a callback, whose registration is thereby
-    /// over; for a listener the end of a pause.
-    fn expire(&self, key: Key) -> Option<(Arc<Channel>, Rc<Bound>, u32)> {
-        let (channel, bound) = self.peek(key)?;
-        if matches!(bound.action, Action::Accept(_)) {
+    /// over and which is claimed; for a listener the end of a pause.
+    fn expire(&self, entry: &mut Serving) -> bool {
+        let (key, channel) = (entry.key, &entry.channel);
+        if matches!(entry.bound.action, Action::Accept(_)) {
             channel.readiness.set(READABLE);
             self.reactor.borrow_mut().queue_if_ready(key);
-            return None;
+            return false;
         }
         // While a callback runs, the deadline is set anew when it ends.
         if channel.is_closed() || channel.is_home_elsewhere() || !channel.begin_callback() {
-            return None;
+            return false;
         }
         let ended = channel.change_callback(|callback| {
             callback.registration = None;
             self.quiet(key);
             Ok(())
         });
-        let current = ended.ok().and_then(|()| self.current(key));
-        if current.is_none() {
+        if ended.is_err() {
             channel.end_callback();
         }
-        current.map(|(bound, generation)| (channel, bound, generation))
+        ended.is_ok()
     }
 
-    /// An entry's script and generation.
-    fn current(&self, key: Key) -> Option<(Rc<Bound>, u32)> {
-        let reactor = self.reactor.borrow();
-        reactor.payload(key).map(|b| (Rc::clone(&b.bound), b.generation))
+    fn prepare(&self, call: &mut Prepared, entry: &Serving, word: &Obj, keep: bool) {
+        self.hold(entry.bound.interp);
+        call.prepare(entry.bound.interp, entry.bound.script(), word, keep);
     }
 
-    fn prepare(&self, slice: &mut Slice, bound: &Bound, word: &crate::tcl::Obj) {
-        self.hold(bound.interp);
-        slice.call.prepare(bound.interp, bound.script(), word, true);
-    }
-
-    /// Accepts the next connection of a listener.
-    fn accept(&self, slice: &mut Slice, key: Key, listening: Arc<Channel>, left: usize) -> Step {
+    /// Accepts the next connection of a listener; its handle.
+    fn accept(&self, entry: &mut Serving) -> Option<Obj> {
         // Asked anew each time: the script may close the listener, or give it
         // a callback.
-        let Some((bound, _)) = self.current(key) else { return Step::Idle };
-        let out_of_time = left == 0 || left < ACCEPTS && Instant::now() >= slice.end;
-        if out_of_time || bound.interp.is_deleted() || !matches!(bound.action, Action::Accept(_)) {
-            self.reactor.borrow_mut().queue_if_ready(key);
-            return Step::Idle;
+        let still = self.refresh(entry) && matches!(entry.bound.action, Action::Accept(_));
+        if !still || entry.bound.interp.is_deleted() {
+            return None;
         }
-        match accept::next(&listening) {
+        match accept::next(&entry.channel) {
             Next::Channel(accepted, handle) => {
-                self.hold(bound.interp);
-                slice.call.prepare(bound.interp, bound.script(), &handle, false);
-                Step::Accepting { key, listening, bound, accepted, left: left - 1 }
+                entry.accepted = Some(accepted);
+                Some(handle)
             }
-            Next::None => Step::Idle,
+            Next::None => None,
             Next::Pause(pause) => {
-                self.reactor.borrow_mut().set_deadline(key, Some(Instant::now() + pause));
-                Step::Idle
+                self.reactor.borrow_mut().set_deadline(entry.key, Some(Instant::now() + pause));
+                None
             }
         }
     }
 
-    /// Applies what a callback returned, to the registration that was called.
-    fn apply(&self, key: Key, channel: &Arc<Channel>, generation: u32, verdict: Verdict, then: Then) {
+    /// Applies what a callback returned, to the registration that was called;
+    /// one that had expired does not go on (`lives` false).
+    fn apply(&self, entry: &Serving, verdict: Verdict, lives: bool) {
+        let (key, channel) = (entry.key, &entry.channel);
         channel.end_callback();
         if verdict == Verdict::Close {
             close(channel);
             return;
         }
         let mut reactor = self.reactor.borrow_mut();
-        match reactor.payload(key).map(|b| (b.generation == generation, b.timeout)) {
+        match reactor.payload(key).map(|b| (b.generation == entry.generation, b.timeout)) {
             Some((true, _)) if verdict == Verdict::Suspend => {
                 drop(reactor);
                 self.quiet(key);
             }
-            // An expired registration is over, whatever its script says.
-            Some((true, timeout)) => {
-                if matches!(then, Then::Reasons(_)) {
-                    reactor.set_deadline(key, timeout.map(|t| Instant::now() + t));
-                }
-            }
+            Some((true, Some(timeout))) if lives => reactor.set_deadline(key, Some(Instant::now() + timeout)),
             // Registered anew by its own script: that stays as it is. Its
             // deadline may have passed while the script was still running.
             Some((false, Some(_))) if !reactor.has_deadline(key) => {
                 reactor.set_deadline(key, Some(Instant::now()));
             }
-            Some((false, _)) | None => {}
+            _ => {}
         }
         // Another home that the channel has found meanwhile could not call
         // while we did.
@@ -405,14 +451,14 @@ fn is_due(channel: &Channel, interest: u8, reason: u8) -> bool {
 }
 
 /// Reads a callback's result (spec/ns_connchan.md 3.3).
-fn judge(completion: Completion, bound: &Bound, channel: &Channel) -> Verdict {
+fn judge(completion: Completion, entry: &Serving) -> Verdict {
     match completion {
         Completion::Ok(result) => match result.small_int() {
             Some(0) => Verdict::Close,
             Some(2) => Verdict::Suspend,
             Some(_) => Verdict::Keep,
             None => {
-                let (name, command) = (channel.name(), bound.script().command_name());
+                let (name, command) = (entry.channel.name(), entry.bound.script().command_name());
                 log::write(
                     log::WARNING,
                     &format!(
@@ -424,7 +470,7 @@ fn judge(completion: Completion, bound: &Bound, channel: &Channel) -> Verdict {
             }
         },
         Completion::Error(message) => {
-            log_script_error(bound.interp, &message, "connchan proc");
+            log_script_error(entry.bound.interp, &message, "connchan proc");
             Verdict::Close
         }
     }

@@ -196,6 +196,19 @@ impl<P: Payload> Reactor<P> {
         if let Some(at) = deadline.filter(|at| entry.armed.is_none_or(|armed| *at < armed)) {
             entry.armed = Some(at);
             self.timers.push(at, key);
+            self.forget_outdated_timers();
+        }
+    }
+
+    /// Timers of entries that have gone stay until their time; when they are
+    /// more than the others they are swept out.
+    fn forget_outdated_timers(&mut self) {
+        const FEW: usize = 64;
+        if self.timers.len() > FEW + 2 * self.entries.len() {
+            let entries = &self.entries;
+            self.timers.retain(|at, key| {
+                entries.get(key.index as usize).is_some_and(|e| e.serial == key.serial && e.armed == Some(at))
+            });
         }
     }
 

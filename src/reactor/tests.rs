@@ -120,3 +120,19 @@ fn other_threads_wake_the_reactor() {
     sender.join().unwrap();
     assert_eq!(messages, [Message::Nudge(key), Message::Remove(key)]);
 }
+
+#[test]
+fn timers_of_entries_that_have_gone_do_not_pile_up() {
+    let mut reactor = Reactor::new().unwrap();
+    let (a, _b) = pair();
+    let far = Instant::now() + Duration::from_secs(3600);
+    let stays = reactor.add(_b.as_raw_fd(), 0, Probe::default()).unwrap();
+    reactor.set_deadline(stays, Some(far));
+    for _ in 0..1000 {
+        let key = reactor.add(a.as_raw_fd(), 0, Probe::default()).unwrap();
+        reactor.set_deadline(key, Some(far));
+        reactor.remove(key, Some(a.as_raw_fd()));
+    }
+    assert!(reactor.timers.len() < 100, "{}", reactor.timers.len());
+    assert_eq!(reactor.take_expired(far), Some(stays));
+}

@@ -16,6 +16,14 @@ impl Timers {
         self.heap.push(Reverse((at, key.index, key.serial)));
     }
 
+    pub fn len(&self) -> usize {
+        self.heap.len()
+    }
+
+    pub fn retain(&mut self, keep: impl Fn(Instant, Key) -> bool) {
+        self.heap.retain(|Reverse((at, index, serial))| keep(*at, Key { index: *index, serial: *serial }));
+    }
+
     /// Takes the earliest timer if its time has come.
     pub fn pop_due(&mut self, now: Instant) -> Option<(Instant, Key)> {
         self.next().filter(|at| *at <= now)?;

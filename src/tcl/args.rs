@@ -136,10 +136,7 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
     pub fn parse<'a>(&self, interp: Interp, command: &[Obj], args: &'a [Obj]) -> Result<Parsed<'a, O, W>> {
         let mut parsed = Parsed { options: [None; O], words: [None; W] };
         let mut rest = args;
-        let literal = args.len() == self.required
-            && !args
-                .first()
-                .is_some_and(|w| self.find(w).is_some_and(|i| !matches!(self.options[i].kind, Kind::Flag)));
+        let literal = args.len() == self.required && !args.first().is_some_and(|w| self.begins_with_value(w));
         while let (false, Some((first, tail))) = (literal, rest.split_first()) {
             if self.ends_options && !first.is_pure_bytes() && first.is_word("--") {
                 rest = tail;
@@ -173,6 +170,12 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
         } else {
             Err(self.wrong_args(command))
         }
+    }
+
+    /// Whether a word is an option that takes a value.
+    fn begins_with_value(&self, word: &Obj) -> bool {
+        let valued = |o: &Opt| !matches!(o.kind, Kind::Flag);
+        self.options.iter().any(valued) && self.find(word).is_some_and(|i| valued(&self.options[i]))
     }
 
     fn find(&self, word: &Obj) -> Option<usize> {
