@@ -46,7 +46,7 @@ fn major_of(declarations: &Path) -> u32 {
     // 9.0's header can be compiled as 8 and tests for it: the last define counts.
     let defines =
         tcl_h.lines().filter_map(|l| l.trim_start().strip_prefix('#')?.trim_start().strip_prefix("define"));
-    let majors =
+    let mut majors =
         defines.filter_map(|l| l.trim_start().strip_prefix("TCL_MAJOR_VERSION")?.trim().parse().ok());
     majors.next_back().expect("tcl.h defines TCL_MAJOR_VERSION")
 }

@@ -12,7 +12,7 @@ use crate::base::time_value::TimeValue;
 use crate::base::{config, errno, log, Error, Result};
 use crate::net::listen::Listener;
 use crate::net::wait::{wait, Direction};
-use crate::reactor::{Key, Mailbox, Readiness, ERROR, HANGUP, MAYBE_READABLE, READABLE, WRITABLE};
+use crate::reactor::{Key, Mailbox, Readiness, ERROR, HANGUP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
 use parking_lot::Mutex;
 use socket2::Socket;
 use std::io::{self, IoSlice, Read, Write};
@@ -163,9 +163,21 @@ pub struct Callback {
     pub place: Option<Place>,
 }
 
+/// What one attempt to receive gave.
+enum Received {
+    /// So many bytes; none at the end of file.
+    Bytes(usize),
+    /// Nothing yet: what to wait for, and how long.
+    Nothing(Arc<Socket>, TimeValue),
+}
+
 struct Io {
     endpoint: Option<Endpoint>,
     pending: SendBuffer,
+    /// A byte that was received but did not fit the last read.
+    read_ahead: Option<u8>,
+    /// errno of a failure behind that byte, 0 for none.
+    late_error: i32,
     sent: u64,
     received: u64,
     /// errno of the last failed operation; 0 when there was none.
@@ -242,6 +254,8 @@ impl Channel {
             io: Mutex::new(Io {
                 endpoint: Some(endpoint),
                 pending: SendBuffer::default(),
+                read_ahead: None,
+                late_error: 0,
                 sent: 0,
                 received: 0,
                 send_error: 0,
@@ -349,55 +363,21 @@ impl Channel {
         io.send_timeout = send.unwrap_or(io.send_timeout);
     }
 
-    /// Receives what is there, at most `buffer.len()` bytes; 0 is the end of
+    /// Receives what is there, at most `READ_SIZE` bytes; empty is the end of
     /// file. Waits for data up to the receive timeout.
-    pub fn read(&self, buffer: &mut [u8]) -> Result<usize> {
+    ///
+    /// The bytes arrive in `buffer`, which is one larger: a receive that leaves
+    /// room in it has taken everything, so that nobody needs to ask whether
+    /// there is more. The byte too many is kept for the next read.
+    pub fn read<'a>(&self, buffer: &'a mut [u8; READ_SIZE + 1]) -> Result<&'a [u8]> {
         let mut deadline = None;
         loop {
-            let (socket, timeout) = {
-                let mut io = self.io.lock();
-                let socket = match &io.endpoint {
-                    Some(Endpoint::Stream(socket)) => socket,
-                    Some(Endpoint::Listener(_)) => {
-                        return Err(Error::posix(errno::message(libc::ENOTCONN), libc::ENOTCONN))
-                    }
-                    None => return Err(self.gone()),
-                };
-                let elsewhere = self.is_home_elsewhere();
-                self.readiness.clear(READABLE | MAYBE_READABLE);
-                if elsewhere {
-                    // The home reactor may have heard an edge for what is
-                    // read here: it shall look before it calls a script.
-                    self.readiness.set(MAYBE_READABLE);
+            let (socket, timeout) = match self.receive(buffer)? {
+                Received::Bytes(count) => {
+                    self.trace(|| format!("received {count} bytes"));
+                    return Ok(&buffer[..count]);
                 }
-                match (&**socket).read(buffer) {
-                    Ok(count) => {
-                        io.received += count as u64;
-                        drop(io);
-                        let ended = count == 0 || self.readiness.get() & HANGUP != 0;
-                        if ended {
-                            self.readiness.set(READABLE);
-                        } else if count == buffer.len() {
-                            self.readiness.set(MAYBE_READABLE);
-                        }
-                        if elsewhere {
-                            self.nudge();
-                        }
-                        self.trace(|| format!("received {count} bytes"));
-                        return Ok(count);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        let wanted = io.receive_timeout;
-                        (Arc::clone(socket), if wanted.is_zero() { default_receive_wait() } else { wanted })
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) => {
-                        let code = error.raw_os_error().unwrap_or(libc::EIO);
-                        io.receive_error = code;
-                        self.readiness.set(READABLE);
-                        return Err(Error::posix(errno::message(code), code));
-                    }
-                }
+                Received::Nothing(socket, timeout) => (socket, timeout),
             };
             let until = *deadline.get_or_insert_with(|| Instant::now() + timeout.as_duration());
             match wait(socket.as_raw_fd(), Direction::Readable, Some(until)) {
@@ -409,12 +389,88 @@ impl Channel {
                         timeout.dotted()
                     )))
                 }
-                Err(error) => {
-                    let code = error.raw_os_error().unwrap_or(libc::EIO);
-                    return Err(Error::posix(errno::message(code), code));
-                }
+                Err(error) => return Err(receive_failed(error.raw_os_error().unwrap_or(libc::EIO))),
             }
         }
+    }
+
+    /// One attempt to receive, without waiting.
+    fn receive(&self, buffer: &mut [u8; READ_SIZE + 1]) -> Result<Received> {
+        let mut io = self.io.lock();
+        let io = &mut *io;
+        let socket = match &io.endpoint {
+            Some(Endpoint::Stream(socket)) => socket,
+            Some(Endpoint::Listener(_)) => return Err(receive_failed(libc::ENOTCONN)),
+            None => return Err(self.gone()),
+        };
+        if io.late_error != 0 {
+            return Err(receive_failed(std::mem::take(&mut io.late_error)));
+        }
+        let elsewhere = !self.is_home_here();
+        if elsewhere {
+            // The home reactor may hear an edge for what is read here: it
+            // shall look before it calls a script.
+            self.readiness.clear(READABLE);
+            self.readiness.set(MAYBE_READABLE);
+        }
+        let kept = usize::from(io.read_ahead.is_some());
+        buffer[0] = io.read_ahead.unwrap_or_default();
+        let (count, ended) = loop {
+            match (&**socket).read(&mut buffer[kept..]) {
+                Ok(received) => break (kept + received, received == 0 || self.readiness.get() & HANGUP != 0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && kept > 0 => break (kept, false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !elsewhere {
+                        self.readiness.clear(READABLE | MAYBE_READABLE);
+                    }
+                    let timeout = if io.receive_timeout.is_zero() {
+                        default_receive_wait()
+                    } else {
+                        io.receive_timeout
+                    };
+                    return Ok(Received::Nothing(Arc::clone(socket), timeout));
+                }
+                Err(error) => {
+                    let code = error.raw_os_error().unwrap_or(libc::EIO);
+                    io.receive_error = code;
+                    self.readiness.set(READABLE);
+                    if kept == 0 {
+                        return Err(receive_failed(code));
+                    }
+                    // What was read ahead goes first.
+                    io.late_error = code;
+                    break (kept, true);
+                }
+            }
+        };
+        io.read_ahead = (count > READ_SIZE).then(|| buffer[READ_SIZE]);
+        if ended || io.read_ahead.is_some() {
+            self.readiness.set(READABLE);
+        } else if !elsewhere {
+            // Nothing is left. The next edge is one that this thread, the
+            // home, has still to hear.
+            self.readiness.clear(READABLE | MAYBE_READABLE);
+            if self.readiness.get() & URGENT != 0 {
+                self.readiness.set(MAYBE_READABLE);
+            }
+        }
+        // No edge tells the home of a byte that was read ahead; after a
+        // callback it looks by itself.
+        if elsewhere || io.read_ahead.is_some() && !self.running.load(Ordering::Acquire) {
+            self.nudge();
+        }
+        let count = count.min(READ_SIZE);
+        io.received += count as u64;
+        Ok(Received::Bytes(count))
+    }
+
+    /// Whether a read would find something right now: asked of the kernel.
+    pub(super) fn is_readable(&self) -> bool {
+        let io = self.io.lock();
+        io.read_ahead.is_some()
+            || io.late_error != 0
+            || io.endpoint.as_ref().is_some_and(|e| crate::net::wait::is_readable(e.fd()))
     }
 
     /// Sends what the socket takes: first what was kept, then `data`; keeps
@@ -439,7 +495,12 @@ impl Channel {
                 if data.is_empty() && io.pending.is_empty() {
                     return Ok(total);
                 }
-                self.readiness.clear(WRITABLE);
+                // In its home the edge for new room is heard after this call,
+                // elsewhere perhaps during it.
+                let elsewhere = !self.is_home_here();
+                if elsewhere {
+                    self.readiness.clear(WRITABLE);
+                }
                 match send(socket, &io.pending, data) {
                     Ok(count) => {
                         total += count as u64;
@@ -462,13 +523,16 @@ impl Channel {
                 data = &[];
                 if io.pending.is_empty() {
                     io.send_error = 0;
-                    self.readiness.set(WRITABLE);
-                    if self.is_home_elsewhere() {
+                    if elsewhere {
+                        self.readiness.set(WRITABLE);
                         self.nudge();
                     }
                     return Ok(total);
                 }
                 io.send_error = libc::EAGAIN;
+                if !elsewhere {
+                    self.readiness.clear(WRITABLE);
+                }
                 if io.send_timeout.is_zero() {
                     self.trace(|| format!("sent {total} bytes, {} kept", io.pending.len()));
                     return Ok(total);
@@ -523,6 +587,11 @@ impl Channel {
         if let Err(error) = written {
             log::write(log::WARNING, &format!("connchan {}: {}: {error}", self.name(), path.display()));
         }
+    }
+
+    /// Whether the calling thread is the channel's home.
+    fn is_home_here(&self) -> bool {
+        self.home_thread.load(Ordering::Acquire) == here()
     }
 
     /// Whether the home reactor is one of another thread.
@@ -590,6 +659,10 @@ impl Channel {
             callback: registration.map(|r| (r.script.to_string(), r.condition.letters())),
         }
     }
+}
+
+fn receive_failed(code: i32) -> Error {
+    Error::posix(errno::message(code), code)
 }
 
 /// One system call for what was kept and what is new.

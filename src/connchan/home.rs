@@ -171,11 +171,10 @@ fn enter(
 ) -> Result<()> {
     let refused = || Error::new("could not register callback");
     let home = current().ok_or_else(refused)?;
-    // Before it comes back, an entry of the channel that is still here must go.
-    home.read_mail();
     let fd = channel.fd().ok_or_else(|| Channel::missing(&channel.name()))?;
     let bound = Rc::new(bound);
-    channel.change_callback(|callback| {
+    let moved = channel.change_callback(|callback| {
+        let mut moved = false;
         let mut reactor = home.reactor.borrow_mut();
         let key = match &callback.place {
             Some(place) if Arc::ptr_eq(&place.mailbox, reactor.mailbox()) => {
@@ -198,6 +197,7 @@ fn enter(
                 };
                 let key = reactor.add(fd, condition.interest(), binding).map_err(|_| refused())?;
                 if let Some(old) = elsewhere {
+                    moved = true;
                     old.mailbox.send(Message::Remove(old.key));
                 }
                 let mailbox = Arc::clone(reactor.mailbox());
@@ -206,9 +206,16 @@ fn enter(
             }
         };
         reactor.set_deadline(key, timeout.map(|t| Instant::now() + t));
+        // What is known of a channel's readiness already is no edge any more.
+        reactor.queue_if_ready(key);
         callback.registration = registration;
-        Ok(())
-    })
+        Ok(moved)
+    })?;
+    if moved {
+        // An older entry from the time when it was at home here goes now.
+        home.read_mail();
+    }
+    Ok(())
 }
 
 /// Closes a channel and removes its entry, wherever that is.
@@ -272,9 +279,12 @@ impl Home {
 
     /// Takes out an entry whose channel was closed or has moved.
     pub(super) fn remove(&self, key: Key) {
+        let Some((channel, _)) = self.peek(key) else { return };
         let mut reactor = self.reactor.borrow_mut();
-        let Some(channel) = reactor.payload(key).map(|b| Arc::clone(&b.channel)) else { return };
-        let removed = reactor.remove(key, channel.fd());
+        // A channel that has come back is registered under another key.
+        let is_back =
+            channel.place().is_some_and(|p| Arc::ptr_eq(&p.mailbox, reactor.mailbox()) && p.key != key);
+        let removed = reactor.remove(key, if is_back { None } else { channel.fd() });
         drop(reactor);
         drop(removed); // gives back Tcl values: not under the borrow
     }

@@ -439,7 +439,7 @@ fn is_due(channel: &Channel, interest: u8, reason: u8) -> bool {
     match reason {
         READABLE if bits & MAYBE_READABLE != 0 => {
             readiness.clear(READABLE | MAYBE_READABLE);
-            let readable = channel.fd().is_some_and(crate::net::wait::is_readable);
+            let readable = channel.is_readable();
             if readable {
                 readiness.set(READABLE);
             }

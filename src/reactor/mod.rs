@@ -16,7 +16,7 @@ mod readiness;
 mod timers;
 
 pub use mailbox::{Mailbox, Message};
-pub use readiness::{Readiness, ERROR, HANGUP, HUNG_UP, MAYBE_READABLE, READABLE, WRITABLE};
+pub use readiness::{Readiness, ERROR, HANGUP, HUNG_UP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -123,11 +123,15 @@ impl<P: Payload> Reactor<P> {
         self.next_serial = if self.next_serial >= u32::MAX - 1 { 1 } else { self.next_serial + 1 };
         let slot = self.entries.vacant_entry();
         let key = Key { index: slot.key() as u32, serial: self.next_serial };
-        self.poll.registry().register(
-            &mut SourceFd(&fd),
-            key.token(),
-            Interest::READABLE | Interest::WRITABLE,
-        )?;
+        let (registry, mut source) = (self.poll.registry(), SourceFd(&fd));
+        let directions = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+        match registry.register(&mut source, key.token(), directions) {
+            // An older entry for it waits to be removed: this one is heard now.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                registry.reregister(&mut source, key.token(), directions)?;
+            }
+            result => result?,
+        }
         slot.insert(Entry {
             serial: key.serial,
             queued: false,
@@ -304,7 +308,10 @@ impl<P: Payload> Reactor<P> {
 /// The readiness that an event of the kernel stands for.
 fn bits(event: &mio::event::Event) -> u8 {
     let mut bits = 0;
-    if event.is_readable() {
+    if event.is_priority() {
+        // Urgent data alone is nothing to read, and a read stops where it was.
+        bits |= URGENT | MAYBE_READABLE;
+    } else if event.is_readable() {
         bits |= READABLE;
     }
     if event.is_writable() {

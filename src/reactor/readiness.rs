@@ -21,6 +21,10 @@ pub const MAYBE_READABLE: u8 = 16;
 /// Both directions are closed: the connection is over.
 pub const HUNG_UP: u8 = 32;
 
+/// Urgent data has come at some time: a short read may have stopped at its
+/// mark, with more behind it. Never cleared.
+pub const URGENT: u8 = 64;
+
 /// Readiness bits of a descriptor.
 #[derive(Debug, Default)]
 pub struct Readiness(AtomicU8);

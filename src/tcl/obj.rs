@@ -19,18 +19,36 @@ use std::sync::Arc;
 #[repr(transparent)]
 pub struct Obj(NonNull<sys::Tcl_Obj>);
 
+/// Takes a reference. The count is the first field, an `int` in 8.6 and a
+/// `Tcl_Size` in 9.0; its low half counts in both, since no value has two
+/// thousand million references.
+///
+/// # Safety
+/// `obj` is a live value of this thread.
+unsafe fn increment(obj: *mut sys::Tcl_Obj) {
+    // SAFETY: promised by the caller.
+    unsafe { *obj.cast::<i32>() += 1 }
+}
+
 impl Clone for Obj {
     fn clone(&self) -> Obj {
         // SAFETY: a live value of this thread.
-        unsafe { sys::Tcl_DbIncrRefCount(self.as_ptr(), null(), 0) };
+        unsafe { increment(self.as_ptr()) };
         Obj(self.0)
     }
 }
 
 impl Drop for Obj {
     fn drop(&mut self) {
-        // SAFETY: gives back the reference that this handle owns.
-        unsafe { sys::Tcl_DbDecrRefCount(self.as_ptr(), null(), 0) };
+        // SAFETY: gives back the reference that this handle owns; the last one
+        // frees the value.
+        unsafe {
+            let count = self.as_ptr().cast::<i32>();
+            *count -= 1;
+            if *count <= 0 {
+                sys::TclFreeObj(self.as_ptr());
+            }
+        }
     }
 }
 
@@ -42,7 +60,7 @@ impl Obj {
     pub(super) unsafe fn retain(ptr: *mut sys::Tcl_Obj) -> Obj {
         let ptr = NonNull::new(ptr).expect("Tcl never hands out null values here");
         // SAFETY: promised by the caller.
-        unsafe { sys::Tcl_DbIncrRefCount(ptr.as_ptr(), null(), 0) };
+        unsafe { increment(ptr.as_ptr()) };
         Obj(ptr)
     }
 

@@ -99,8 +99,7 @@ stubs! {
     fn Tcl_Alloc[3, 3](size: usize) -> *mut c_void;
     fn Tcl_CreateFileHandler[9, 9](fd: c_int, mask: c_int, proc_: Tcl_FileProc, clientData: *mut c_void);
     fn Tcl_DeleteFileHandler[10, 10](fd: c_int);
-    fn Tcl_DbDecrRefCount[19, 19](obj: *mut Tcl_Obj, file: *const c_char, line: c_int);
-    fn Tcl_DbIncrRefCount[20, 20](obj: *mut Tcl_Obj, file: *const c_char, line: c_int);
+    fn TclFreeObj[30, 30](obj: *mut Tcl_Obj);
     fn Tcl_GetBooleanFromObj[32, 32](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, value: *mut c_int) -> c_int;
     fn Tcl_GetByteArrayFromObj[33, ABSENT](obj: *mut Tcl_Obj, length: *mut isize) -> *mut u8;
     fn Tcl_GetBytesFromObj[ABSENT, 650](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, length: *mut isize) -> *mut u8;

@@ -11,7 +11,7 @@ pub struct Tcl_Interp {
 }
 
 /// `Tcl_Obj`. 8.6 declares `refCount` and `length` as `int`, 9.0 as
-/// `Tcl_Size`; the offsets are the same, and neither field is touched here.
+/// `Tcl_Size`; the offsets are the same.
 #[repr(C)]
 pub struct Tcl_Obj {
     _ref_count: isize,

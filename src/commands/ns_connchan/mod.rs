@@ -119,7 +119,7 @@ fn read(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     thread_local! {
         /// Where received bytes arrive before they become a Tcl value; none
         /// of it is kept between calls.
-        static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into_boxed_slice());
+        static BUFFER: RefCell<Box<[u8; READ_SIZE + 1]>> = RefCell::new(Box::new([0; READ_SIZE + 1]));
     }
     let parsed = SYNTAX.parse(interp, name, args)?;
     let channel = channel(parsed.word(0).obj)?;
@@ -131,8 +131,7 @@ fn read(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         .into());
     }
     BUFFER.with_borrow_mut(|buffer| -> Outcome {
-        let count = channel.read(buffer)?;
-        interp.set_result(&Obj::from_bytes(&buffer[..count]));
+        interp.set_result(&Obj::from_bytes(channel.read(buffer)?));
         Ok(())
     })
 }
