@@ -326,6 +326,12 @@ fn size(call: &Call) -> Result<Obj> {
     };
     let parsed = SYNTAX.parse(call.interp, call.name, call.args)?;
     let wanted = parsed.words[1].map(|v| v.number() as usize);
+    // Space to be set aside: of no use here, but checked.
+    if let Some(small) = parsed.words[2].map(|v| v.number()).filter(|n| *n < 200) {
+        return Err(Error::new(format!(
+            "expected integer in range [200,MAX] for 'bufferSize', but got {small}"
+        )));
+    }
     with(call.interp, &parsed.word(0).obj.text(), |set| {
         if let Some(wanted) = wanted.filter(|n| *n < set.size()) {
             set.truncate(wanted)?;

@@ -3,7 +3,7 @@
 
 use super::channel::{Channel, Driver, Endpoint, Peer};
 use super::home::{log_script_error, Bound};
-use crate::base::log;
+use crate::base::{errno, log};
 use crate::net::descriptor::{is_exhausted, raise_limit};
 use crate::reactor::READABLE;
 use crate::tcl::script::Completion;
@@ -79,6 +79,7 @@ fn complain(listening: &Channel, error: &std::io::Error) {
     let now = Instant::now();
     if LAST.get().is_none_or(|last| now - last >= Duration::from_secs(1)) {
         LAST.set(Some(now));
-        log::write(log::WARNING, &format!("{}: cannot accept connections: {error}", listening.name()));
+        let reason = error.raw_os_error().map_or_else(|| error.to_string(), errno::message);
+        log::write(log::WARNING, &format!("{}: cannot accept connections: {reason}", listening.name()));
     }
 }

@@ -15,9 +15,11 @@ use crate::net::wait::{wait, Direction};
 use crate::reactor::{Key, Mailbox, Readiness, ERROR, HANGUP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
 use parking_lot::Mutex;
 use socket2::Socket;
+use std::fs::File;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -185,6 +187,8 @@ struct Io {
     receive_error: i32,
     receive_timeout: TimeValue,
     send_timeout: TimeValue,
+    /// Where output is recorded, at debug level 2.
+    output: Option<Box<File>>,
 }
 
 /// A connection channel.
@@ -262,6 +266,7 @@ impl Channel {
                 receive_error: 0,
                 receive_timeout: TimeValue::ZERO,
                 send_timeout: TimeValue::ZERO,
+                output: None,
             }),
             callback: Mutex::default(),
         });
@@ -489,9 +494,8 @@ impl Channel {
                     Some(Endpoint::Listener(_)) => return Err(self.send_failed(libc::EPIPE)),
                     None => return Err(self.gone()),
                 };
-                if !data.is_empty() && !io.pending.is_empty() {
-                    self.check_send_buffer(io.pending.len())?;
-                }
+                let full = !data.is_empty() && is_full(io.pending.len());
+                let taken = if full { &[] } else { data };
                 if data.is_empty() && io.pending.is_empty() {
                     return Ok(total);
                 }
@@ -501,17 +505,17 @@ impl Channel {
                 if elsewhere {
                     self.readiness.clear(WRITABLE);
                 }
-                match send(socket, &io.pending, data) {
+                match send(socket, &io.pending, taken) {
                     Ok(count) => {
                         total += count as u64;
                         io.sent += count as u64;
-                        self.record_output(io.pending.pending(), data, count);
+                        self.record_output(&mut io.output, io.pending.pending(), taken, count);
                         let from_buffer = count.min(io.pending.len());
                         io.pending.consume(from_buffer);
-                        io.pending.push(&data[count - from_buffer..]);
+                        io.pending.push(&taken[count - from_buffer..]);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => io.pending.push(data),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => io.pending.push(taken),
                     Err(error) => {
                         let code = error.raw_os_error().unwrap_or(libc::EIO);
                         io.pending.clear();
@@ -519,6 +523,13 @@ impl Channel {
                         self.readiness.set(WRITABLE);
                         return Err(self.send_failed(code));
                     }
+                }
+                if full {
+                    // What was waiting has had its chance to go.
+                    if is_full(io.pending.len()) {
+                        return Err(self.send_buffer_full(io.pending.len()));
+                    }
+                    continue;
                 }
                 data = &[];
                 if io.pending.is_empty() {
@@ -550,16 +561,11 @@ impl Channel {
         }
     }
 
-    /// Refuses to let the buffer of a peer that does not read grow for ever.
-    fn check_send_buffer(&self, pending: usize) -> Result<()> {
-        let limit = config::get_int(CONFIG_SECTION, "connchanmaxsendbuffer", DEFAULT_MAX_SEND_BUFFER);
-        if limit > 0 && pending as u64 >= limit as u64 {
-            return Err(Error::with_code(
-                format!("channel {} send buffer is full ({pending} bytes)", self.name()),
-                &["NS_CONNCHAN", "SENDBUFFER"],
-            ));
-        }
-        Ok(())
+    fn send_buffer_full(&self, pending: usize) -> Error {
+        Error::with_code(
+            format!("channel {} send buffer is full ({pending} bytes)", self.name()),
+            &["NS_CONNCHAN", "SENDBUFFER"],
+        )
     }
 
     fn send_failed(&self, code: i32) -> Error {
@@ -569,7 +575,7 @@ impl Channel {
 
     /// At debug level 2 and above, appends what was sent to a file of the
     /// channel's own in the temporary directory.
-    fn record_output(&self, kept: &[u8], new: &[u8], count: usize) {
+    fn record_output(&self, output: &mut Option<Box<File>>, kept: &[u8], new: &[u8], count: usize) {
         if self.debug.load(Ordering::Relaxed) < 1 {
             return;
         }
@@ -577,16 +583,28 @@ impl Channel {
         if self.debug.load(Ordering::Relaxed) < 2 {
             return;
         }
-        let path = std::env::temp_dir().join(format!("OUT-{}-{}", self.name(), std::process::id()));
         let from_kept = count.min(kept.len());
-        let written =
-            std::fs::OpenOptions::new().create(true).append(true).open(&path).and_then(|mut file| {
-                file.write_all(&kept[..from_kept])?;
-                file.write_all(&new[..count - from_kept])
-            });
+        let written = self.output_file(output).and_then(|file| {
+            file.write_all(&kept[..from_kept])?;
+            file.write_all(&new[..count - from_kept])
+        });
         if let Err(error) = written {
-            log::write(log::WARNING, &format!("connchan {}: {}: {error}", self.name(), path.display()));
+            log::write(log::WARNING, &format!("connchan {}: cannot record output: {error}", self.name()));
         }
+    }
+
+    /// The file of `record_output`: a new one, readable by its owner alone,
+    /// under a name that nobody can guess.
+    fn output_file<'a>(&self, output: &'a mut Option<Box<File>>) -> io::Result<&'a mut File> {
+        if output.is_none() {
+            let mut suffix = [0; 6];
+            openssl::rand::rand_bytes(&mut suffix).map_err(io::Error::other)?;
+            let suffix: String = suffix.iter().map(|b| format!("{b:02x}")).collect();
+            let path = std::env::temp_dir().join(format!("OUT-{}-{suffix}", self.name()));
+            let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+            *output = Some(Box::new(file));
+        }
+        output.as_deref_mut().ok_or_else(|| io::Error::other("no file"))
     }
 
     /// Whether the calling thread is the channel's home.
@@ -673,6 +691,16 @@ fn send(socket: &Socket, kept: &SendBuffer, new: &[u8]) -> io::Result<usize> {
         socket
             .send_vectored_with_flags(&[IoSlice::new(kept.pending()), IoSlice::new(new)], libc::MSG_NOSIGNAL)
     }
+}
+
+/// Whether so many waiting bytes are enough: the peer does not read, and the
+/// buffer must not grow for ever.
+fn is_full(pending: usize) -> bool {
+    if pending == 0 {
+        return false;
+    }
+    let limit = config::get_int(CONFIG_SECTION, "connchanmaxsendbuffer", DEFAULT_MAX_SEND_BUFFER);
+    limit > 0 && pending as u64 >= limit as u64
 }
 
 fn default_receive_wait() -> TimeValue {

@@ -9,7 +9,7 @@ use super::accept::{self, Next};
 use super::channel::Channel;
 use super::home::{close, log_script_error, Action, Bound, Home};
 use crate::base::log;
-use crate::reactor::{Key, Message, ERROR, HUNG_UP, MAYBE_READABLE, READABLE, WRITABLE};
+use crate::reactor::{Key, Message, ERROR, MAYBE_READABLE, READABLE, WRITABLE};
 use crate::tcl::event_source::EventSource;
 use crate::tcl::script::{Call, Completion, Prepared};
 use crate::tcl::Obj;
@@ -328,7 +328,7 @@ impl Home {
             return None;
         }
         if REASONS[index] == ERROR {
-            channel.readiness.clear(ERROR | HUNG_UP);
+            channel.readiness.clear(ERROR);
         }
         if !self.refresh(entry) {
             entry.channel.end_callback();
@@ -445,7 +445,6 @@ fn is_due(channel: &Channel, interest: u8, reason: u8) -> bool {
             }
             readable
         }
-        ERROR => bits & ERROR != 0 || bits & HUNG_UP != 0 && interest & READABLE == 0,
         _ => bits & reason != 0,
     }
 }

@@ -80,9 +80,9 @@ impl Listener {
             // `::` serves both families; a proper IPv6 address has only one.
             socket.set_only_v6(!(dual_stack || address.ip().is_unspecified()))?;
         }
-        if address.port() != 0 {
-            socket.set_reuse_address(true)?;
-        }
+        // Also for a port that the system chooses: it may be asked for by its
+        // number once this listener is closed, with connections still open.
+        socket.set_reuse_address(true)?;
         // Linux hands both options on to the sockets that are accepted.
         prepare(&socket);
         socket.bind(&address.into())?;

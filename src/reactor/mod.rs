@@ -16,7 +16,7 @@ mod readiness;
 mod timers;
 
 pub use mailbox::{Mailbox, Message};
-pub use readiness::{Readiness, ERROR, HANGUP, HUNG_UP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
+pub use readiness::{Readiness, ERROR, HANGUP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
@@ -322,9 +322,6 @@ fn bits(event: &mio::event::Event) -> u8 {
     }
     if event.is_read_closed() {
         bits |= HANGUP | READABLE;
-    }
-    if event.is_read_closed() && event.is_write_closed() {
-        bits |= HUNG_UP;
     }
     bits
 }

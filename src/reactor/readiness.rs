@@ -18,9 +18,6 @@ pub const HANGUP: u8 = 8;
 /// Perhaps there is more to read: whoever acts on it asks the kernel first.
 pub const MAYBE_READABLE: u8 = 16;
 
-/// Both directions are closed: the connection is over.
-pub const HUNG_UP: u8 = 32;
-
 /// Urgent data has come at some time: a short read may have stopped at its
 /// mark, with more behind it. Never cleared.
 pub const URGENT: u8 = 64;
@@ -45,13 +42,9 @@ impl Readiness {
         self.0.fetch_and(!bits, Ordering::AcqRel);
     }
 
-    /// Whether something of `interest` is there, or perhaps there. The end of
-    /// a connection is readable, or an error condition to those who do not
-    /// read (spec/ns_connchan.md R-21).
+    /// Whether something of `interest` is there, or perhaps there.
     pub fn wants(&self, interest: u8) -> bool {
         let bits = self.get();
-        bits & interest != 0
-            || interest & READABLE != 0 && bits & MAYBE_READABLE != 0
-            || interest & (READABLE | ERROR) == ERROR && bits & HUNG_UP != 0
+        bits & interest != 0 || interest & READABLE != 0 && bits & MAYBE_READABLE != 0
     }
 }

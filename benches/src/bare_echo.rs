@@ -1,0 +1,233 @@
+//! An echo server on mio without Tcl: the limit. What ns_connchan loses against it is the price of Tcl and of
+//! the library, since both wait, read and write by the same means.
+//!
+//! It is single threaded and edge-triggered. A connection's readiness is remembered: a read that filled its
+//! buffer leaves the connection ready, and it is read again in the next turn, after the others; a shorter one
+//! ends the reading without a further system call. What the peer does not take is kept and sent on
+//! writability, and until then that peer is not read from. `bare-echo PORT` prints `ready` once it listens on
+//! 127.0.0.1.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+use socket2::{Domain, Socket, Type};
+
+use crate::Result;
+
+/// The most that is read at once, as in `ns_connchan read`.
+const READ_SIZE: usize = 16_384;
+/// How many connections may wait to be accepted; the kernel's own limit (`somaxconn`) is usually the same.
+const BACKLOG: i32 = 4096;
+const LISTENER: Token = Token(usize::MAX);
+
+/// Runs the server; ends only with an error. The one argument is the port.
+pub fn main(arguments: &[String]) -> Result<()> {
+    let [port] = arguments else {
+        return Err("usage: bare-echo PORT".into());
+    };
+    let listener = listen(port.parse().map_err(|_| format!("bad port \"{port}\""))?)?;
+    crate::sys::raise_open_files(0)?;
+    let mut server = Server::new(listener)?;
+    println!("ready");
+    io::stdout().flush()?;
+    server.run()?;
+    Ok(())
+}
+
+fn listen(port: u16) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+struct Server {
+    poll: Poll,
+    listener: TcpListener,
+    connections: Slab<Connection>,
+    /// Connections with more to read for which no event will come, to be served in the next turn.
+    again: Vec<usize>,
+    buffer: Box<[u8; READ_SIZE]>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// What was read and the peer has not taken yet.
+    unsent: Vec<u8>,
+    /// Whether a read may yield something. Cleared by a short read and by would-block.
+    readable: bool,
+    /// The peer has closed or failed: only the read that says so ends the reading, a short one does not.
+    closing: bool,
+    /// Whether it stands in `Server::again`.
+    queued: bool,
+}
+
+#[derive(PartialEq)]
+enum Served {
+    /// Nothing to do before the next event.
+    Waits,
+    /// One read was made, and there may be more.
+    HasMore,
+    Closed,
+}
+
+impl Server {
+    fn new(mut listener: TcpListener) -> io::Result<Server> {
+        let poll = Poll::new()?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        Ok(Server {
+            poll,
+            listener,
+            connections: Slab::new(),
+            again: Vec::new(),
+            buffer: Box::new([0; READ_SIZE]),
+        })
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut turn = Vec::new();
+        loop {
+            let timeout = if self.again.is_empty() { None } else { Some(Duration::ZERO) };
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                result => result?,
+            }
+            std::mem::swap(&mut turn, &mut self.again);
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept()?,
+                    Token(id) => self.on_event(id, event),
+                }
+            }
+            for id in turn.drain(..) {
+                // One of these may have been closed by its event, and a new connection have got its number.
+                if let Some(connection) = self.connections.get_mut(id) {
+                    connection.queued = false;
+                    self.serve(id);
+                }
+            }
+        }
+    }
+
+    /// Accepts until nobody waits any more.
+    fn accept(&mut self) -> io::Result<()> {
+        loop {
+            let mut stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) =>
+                {
+                    continue
+                }
+                Err(error) => return Err(error),
+            };
+            let entry = self.connections.vacant_entry();
+            let both = Interest::READABLE | Interest::WRITABLE;
+            // A peer that is already gone is not worth an error: its socket just closes.
+            if stream.set_nodelay(true).is_ok() {
+                self.poll.registry().register(&mut stream, Token(entry.key()), both)?;
+                entry.insert(Connection {
+                    stream,
+                    unsent: Vec::new(),
+                    readable: false,
+                    closing: false,
+                    queued: false,
+                });
+            }
+        }
+    }
+
+    fn on_event(&mut self, id: usize, event: &Event) {
+        let Some(connection) = self.connections.get_mut(id) else { return };
+        connection.closing |= event.is_read_closed() || event.is_error();
+        connection.readable |= event.is_readable() || connection.closing;
+        if !connection.queued {
+            self.serve(id);
+        }
+    }
+
+    fn serve(&mut self, id: usize) {
+        let connection = &mut self.connections[id];
+        match connection.serve(&mut self.buffer) {
+            Served::Waits => {}
+            Served::HasMore => {
+                connection.queued = true;
+                self.again.push(id);
+            }
+            // Dropping the stream closes the socket, which takes it out of epoll.
+            Served::Closed => drop(self.connections.remove(id)),
+        }
+    }
+}
+
+impl Connection {
+    /// Sends what was kept, then makes one read and sends that back.
+    fn serve(&mut self, buffer: &mut [u8; READ_SIZE]) -> Served {
+        if !self.unsent.is_empty() && self.send_kept().is_err() {
+            return Served::Closed;
+        }
+        if !self.readable || !self.unsent.is_empty() {
+            return Served::Waits;
+        }
+        match self.stream.read(buffer) {
+            Ok(0) => return Served::Closed,
+            Ok(length) => {
+                self.readable = length == READ_SIZE || self.closing;
+                if self.send(&buffer[..length]).is_err() {
+                    return Served::Closed;
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Served::Closed,
+        }
+        if self.readable && self.unsent.is_empty() {
+            Served::HasMore
+        } else {
+            Served::Waits
+        }
+    }
+
+    /// Sends new bytes; nothing is kept from before. The rest that the socket does not take is kept.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let sent = send_some(&mut self.stream, bytes)?;
+        if sent < bytes.len() {
+            self.unsent.extend_from_slice(&bytes[sent..]);
+        }
+        Ok(())
+    }
+
+    fn send_kept(&mut self) -> io::Result<()> {
+        let sent = send_some(&mut self.stream, &self.unsent)?;
+        self.unsent.drain(..sent);
+        if self.unsent.is_empty() {
+            // The room for a peer that was slow once is not worth keeping for its whole life.
+            self.unsent = Vec::new();
+        }
+        Ok(())
+    }
+}
+
+/// Writes until all is written or the socket takes no more; returns how much it took.
+fn send_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match stream.write(&bytes[sent..]) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(length) => sent += length,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}

@@ -1,0 +1,6 @@
+//! `load echo|accept|idle key=value …`: the load generator. See [`benches::load`].
+
+fn main() -> std::process::ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    benches::exit_code("load", benches::load::main(&arguments))
+}

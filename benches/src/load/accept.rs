@@ -1,0 +1,124 @@
+//! `load accept`: connections a second, each one made, greeted with a byte, answered with it, and closed.
+//!
+//! Making a connection costs the client more than accepting it costs the server, and here both have one
+//! processor each. So this does without epoll: the connections in flight are answered in about the order in
+//! which they were made, and waiting for the oldest one is enough. Closing resets the connection (a linger
+//! time of 0), lest ports stay in TIME_WAIT.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, SockAddr, Socket, Type};
+
+use super::connect::PATIENCE;
+use super::slices::{Plan, Target, Work};
+use super::Results;
+use crate::args::Args;
+use crate::{sys, Result};
+
+/// How many connections were answered so far; what the watchdog looks at.
+static ANSWERED: AtomicUsize = AtomicUsize::new(0);
+
+pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
+    let keys = [&Plan::KEYS[..], &["parallel"]].concat();
+    let args = Args::parse(arguments, &keys, &[])?;
+    let plan = Plan::from_args(&args)?;
+    let parallel: usize = args.require("parallel")?;
+    if parallel == 0 {
+        return Err("parallel must be at least 1".into());
+    }
+    let mut flights = Vec::new();
+    for (number, &port) in plan.ports.iter().enumerate() {
+        let parallel = sys::connections_possible(parallel, plan.pid(number))?;
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into();
+        flights.push(Flight { server, parallel, waiting: VecDeque::with_capacity(parallel), next_byte: 0 });
+    }
+    std::thread::spawn(watch);
+
+    let measured = plan.run(&mut flights)?;
+    let mut lines = Vec::new();
+    for (number, flight) in flights.iter().enumerate() {
+        let mut results = measured[number].results("accepts_per_second");
+        if flight.parallel < parallel {
+            results.add_number("conns_reduced", flight.parallel);
+        }
+        lines.push(results);
+    }
+    Ok(lines)
+}
+
+/// Ends the process when no connection was answered for a while: the reads below have no timeout, since
+/// setting one would cost a system call for each connection.
+fn watch() {
+    let mut before = ANSWERED.load(Ordering::Relaxed);
+    loop {
+        std::thread::sleep(PATIENCE);
+        let now = ANSWERED.load(Ordering::Relaxed);
+        if now == before {
+            eprintln!("load: the server answered nobody for {} s", PATIENCE.as_secs());
+            std::process::exit(1);
+        }
+        before = now;
+    }
+}
+
+/// The connections in flight to one server.
+struct Flight {
+    server: SockAddr,
+    parallel: usize,
+    /// Connections whose answer is awaited, with the byte that they sent.
+    waiting: VecDeque<(Socket, u8)>,
+    next_byte: u8,
+}
+
+impl Target for Flight {
+    fn begin(&mut self) -> Result<()> {
+        for _ in 0..self.parallel {
+            self.launch()?;
+        }
+        Ok(())
+    }
+
+    fn run(&mut self, end: Instant, _counting: bool) -> Result<Work> {
+        let mut count = 0;
+        while Instant::now() < end {
+            self.land()?;
+            self.launch()?;
+            count += 1;
+        }
+        Ok(Work { count, latencies: Vec::new() })
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        while !self.waiting.is_empty() {
+            self.land()?;
+        }
+        Ok(())
+    }
+}
+
+impl Flight {
+    fn launch(&mut self) -> Result<()> {
+        let mut socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_linger(Some(Duration::ZERO))?;
+        socket.connect(&self.server).map_err(|error| format!("connecting: {error}"))?;
+        socket.write_all(&[self.next_byte])?;
+        self.waiting.push_back((socket, self.next_byte));
+        self.next_byte = self.next_byte.wrapping_add(1);
+        Ok(())
+    }
+
+    fn land(&mut self) -> Result<()> {
+        let Some((mut socket, byte)) = self.waiting.pop_front() else { return Ok(()) };
+        let mut answer = [0];
+        socket.read_exact(&mut answer).map_err(|error| format!("waiting for an echo: {error}"))?;
+        if answer[0] != byte {
+            return Err("the server sent another byte than it got".into());
+        }
+        ANSWERED.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}

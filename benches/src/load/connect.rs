@@ -1,0 +1,95 @@
+//! Opening many connections to the server, at a pace that it can follow.
+//!
+//! A server that accepts slowly must not lose connection attempts (a lost one is only repeated after a
+//! second), so they are made in steps, and after each step the server has to show by an echo that it has
+//! taken them all.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
+
+use crate::Result;
+
+/// How many connections may wait for the server at once. Tcl's own listening sockets allow for at least 100.
+const STEP: usize = 100;
+/// How long an answer may take before the server counts as broken.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How many connections are made from one source address, of the 28,000 or so ports that each has by default.
+pub const PER_SOURCE: usize = 25_000;
+
+/// Which connections of a step exchange a byte with the server.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Greet {
+    /// The last one: connections are accepted in the order in which they were made.
+    Last,
+    /// Each: the server has then run its callback for each.
+    Each,
+}
+
+/// Makes connections to one server, from as many source addresses as their number needs.
+pub struct Connector {
+    server: SocketAddr,
+    per_source: usize,
+    made: usize,
+}
+
+impl Connector {
+    /// For the server on 127.0.0.1 and this port.
+    pub fn new(port: u16, per_source: usize) -> Connector {
+        Connector {
+            server: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+            per_source: per_source.max(1),
+            made: 0,
+        }
+    }
+
+    /// Makes `count` connections; on return the server has accepted them. They are blocking ones, and closing
+    /// them resets them, so that their ports are free again at once.
+    pub fn open(&mut self, count: usize, greet: Greet) -> Result<Vec<TcpStream>> {
+        let mut streams = Vec::with_capacity(count);
+        while streams.len() < count {
+            let begin = streams.len();
+            for _ in begin..count.min(begin + STEP) {
+                let number = self.made + 1;
+                streams.push(self.connect().map_err(|error| format!("connection {number}: {error}"))?);
+            }
+            let greeting = if greet == Greet::Each { begin } else { streams.len() - 1 };
+            exchange_a_byte(&mut streams[greeting..])?;
+        }
+        Ok(streams)
+    }
+
+    fn connect(&mut self) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        let source = self.made / self.per_source;
+        if source > 0 {
+            let host =
+                u8::try_from(source + 1).map_err(|_| io::Error::other("more than 255 source addresses"))?;
+            socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0)).into())?;
+        }
+        socket.set_linger(Some(Duration::ZERO))?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.connect(&self.server.into())?;
+        self.made += 1;
+        Ok(socket.into())
+    }
+}
+
+fn exchange_a_byte(streams: &mut [TcpStream]) -> Result<()> {
+    for stream in streams.iter_mut() {
+        stream.write_all(b"?")?;
+    }
+    for stream in streams.iter_mut() {
+        let mut answer = [0];
+        stream
+            .read_exact(&mut answer)
+            .map_err(|error| format!("waiting for a new connection's echo: {error}"))?;
+        if answer != *b"?" {
+            return Err("a new connection's echo is not what was sent".into());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! `load echo`: round trips a second, and how long each takes, over some active connections among idle ones.
+//!
+//! Each active connection sends a message, waits until as many bytes came back, and repeats. At the end of
+//! each slice every outstanding answer is waited for: a server that loses one fails the measurement.
+
+use std::io::{ErrorKind, Read, Write};
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+
+use super::connect::{Connector, Greet, PATIENCE, PER_SOURCE};
+use super::slices::{Plan, Target, Work};
+use super::Results;
+use crate::args::Args;
+use crate::{sys, Result};
+
+/// Larger than the messages, so that a read that brings a whole answer is a short one.
+const READ_SIZE: usize = 65_536;
+/// Messages differ by the place in the pattern where they begin; so many places are in use.
+const PLACES: usize = 251;
+/// Of a larger piece of an answer only so many bytes at each end are compared while the time counts.
+const COMPARED_ENDS: usize = 64;
+
+pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
+    let keys = [&Plan::KEYS[..], &["conns", "size", "idle", "per_source"]].concat();
+    let args = Args::parse(arguments, &keys, &[])?;
+    let plan = Plan::from_args(&args)?;
+    let active: usize = args.require("conns")?;
+    let size: usize = args.require("size")?;
+    let per_source = args.get("per_source")?.unwrap_or(PER_SOURCE);
+    if active == 0 || size == 0 {
+        return Err("conns and size must be at least 1".into());
+    }
+    let wanted = idle_of_each(&plan, args.list("idle")?)?;
+    let idle = idle_possible(&plan, active, &wanted)?;
+
+    let mut idle_streams = Vec::new();
+    let mut loads = Vec::new();
+    for (&port, &idle) in plan.ports.iter().zip(&idle) {
+        // The idle ones are first: the answers to the active ones prove that the server has taken all.
+        let mut connector = Connector::new(port, per_source);
+        idle_streams.push(connector.open(idle, Greet::Last)?);
+        loads.push(Load::new(size, connector.open(active, Greet::Last)?)?);
+    }
+    let measured = plan.run(&mut loads)?;
+    let mut lines = Vec::new();
+    for (number, measured) in measured.into_iter().enumerate() {
+        let mut results = measured.results("requests_per_second");
+        if idle[number] < wanted[number] {
+            results.add_number("conns_reduced", active + idle[number]);
+        }
+        lines.push(results);
+    }
+    Ok(lines)
+}
+
+/// The idle connections of each server: one number is for all, none means none.
+fn idle_of_each(plan: &Plan, mut list: Vec<usize>) -> Result<Vec<usize>> {
+    if list.len() <= 1 {
+        list = vec![list.first().copied().unwrap_or(0); plan.ports.len()];
+    }
+    if list.len() != plan.ports.len() {
+        return Err("idle=… must be one number, or one for each port".into());
+    }
+    Ok(list)
+}
+
+/// What the limits of open files, ours and the servers', leave of the idle connections.
+fn idle_possible(plan: &Plan, active: usize, wanted: &[usize]) -> Result<Vec<usize>> {
+    let mut idle = Vec::new();
+    for (number, &wanted) in wanted.iter().enumerate() {
+        let possible = sys::connections_possible(active + wanted, plan.pid(number))?;
+        idle.push(possible.checked_sub(active).ok_or("the limit of open files is too low")?);
+    }
+    let total = idle.iter().sum::<usize>() + active * idle.len();
+    // Ours is shared by all servers: what it lacks is taken from the one with the most.
+    let lacking = total - sys::connections_possible(total, None)?;
+    if let Some(most) = idle.iter_mut().max() {
+        *most = most.checked_sub(lacking).ok_or("the limit of open files is too low")?;
+    }
+    Ok(idle)
+}
+
+/// The active connections to one server.
+struct Load {
+    poll: Poll,
+    events: Events,
+    buffer: Vec<u8>,
+    clients: Vec<Client>,
+    /// Whether an answer is followed by the next message.
+    sending: bool,
+    /// How many answers are awaited.
+    outstanding: usize,
+    message: Message,
+    /// Nanoseconds of each round trip of this run.
+    latencies: Vec<u64>,
+}
+
+/// What is sent: `size` bytes of a fixed pattern, from a place that changes from message to message.
+struct Message {
+    size: usize,
+    pattern: Vec<u8>,
+    compare_all: bool,
+}
+
+struct Client {
+    stream: TcpStream,
+    place: usize,
+    sent: usize,
+    received: usize,
+    started: Instant,
+}
+
+impl Target for Load {
+    fn begin(&mut self) -> Result<()> {
+        for client in &mut self.clients {
+            client.begin(&self.message, Instant::now())?;
+        }
+        self.sending = true;
+        self.outstanding = self.clients.len();
+        Ok(())
+    }
+
+    fn run(&mut self, end: Instant, counting: bool) -> Result<Work> {
+        self.message.compare_all = !counting;
+        self.latencies.clear();
+        while Instant::now() < end {
+            self.turn()?;
+        }
+        Ok(Work { count: self.latencies.len(), latencies: self.latencies.clone() })
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.sending = false;
+        let end = Instant::now() + PATIENCE;
+        while self.outstanding > 0 {
+            if Instant::now() > end {
+                return Err(format!("{} answers are missing", self.outstanding).into());
+            }
+            self.turn()?;
+        }
+        Ok(())
+    }
+}
+
+impl Load {
+    fn new(size: usize, streams: Vec<std::net::TcpStream>) -> Result<Load> {
+        let poll = Poll::new()?;
+        let mut clients = Vec::with_capacity(streams.len());
+        for (number, stream) in streams.into_iter().enumerate() {
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
+            let both = Interest::READABLE | Interest::WRITABLE;
+            poll.registry().register(&mut stream, Token(number), both)?;
+            clients.push(Client {
+                stream,
+                place: number % PLACES,
+                sent: 0,
+                received: 0,
+                started: Instant::now(),
+            });
+        }
+        Ok(Load {
+            poll,
+            events: Events::with_capacity(1024),
+            buffer: vec![0; READ_SIZE],
+            clients,
+            sending: false,
+            outstanding: 0,
+            message: Message::new(size),
+            latencies: Vec::new(),
+        })
+    }
+
+    /// Waits for events once and handles them.
+    fn turn(&mut self) -> Result<()> {
+        match self.poll.poll(&mut self.events, Some(PATIENCE)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        if self.events.is_empty() {
+            return Err(format!("the server sent nothing for {} s", PATIENCE.as_secs()).into());
+        }
+        for event in &self.events {
+            let client = &mut self.clients[event.token().0];
+            if event.is_writable() {
+                client.send(&self.message)?;
+            }
+            if !client.receive(&self.message, &mut self.buffer)? {
+                continue;
+            }
+            let now = Instant::now();
+            self.latencies.push(now.duration_since(client.started).as_nanos() as u64);
+            if self.sending {
+                client.begin(&self.message, now)?;
+            } else {
+                self.outstanding -= 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Message {
+    fn new(size: usize) -> Message {
+        // A linear congruential generator: all that is needed is that different places look different.
+        let mut state = 1_u32;
+        let pattern = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        });
+        Message { size, pattern: pattern.take(size + PLACES).collect(), compare_all: true }
+    }
+
+    fn bytes(&self, place: usize) -> &[u8] {
+        &self.pattern[place..place + self.size]
+    }
+
+    /// Whether a piece of an answer is what was sent.
+    fn agrees(&self, sent: &[u8], answer: &[u8]) -> bool {
+        if self.compare_all || answer.len() <= 2 * COMPARED_ENDS {
+            return sent == answer;
+        }
+        let tail = answer.len() - COMPARED_ENDS;
+        sent[..COMPARED_ENDS] == answer[..COMPARED_ENDS] && sent[tail..] == answer[tail..]
+    }
+}
+
+impl Client {
+    /// Sends the next message.
+    fn begin(&mut self, message: &Message, now: Instant) -> Result<()> {
+        self.started = now;
+        self.place = (self.place + 1) % PLACES;
+        self.sent = 0;
+        self.received = 0;
+        self.send(message)
+    }
+
+    /// Sends what the socket takes of the rest of the message.
+    fn send(&mut self, message: &Message) -> Result<()> {
+        let bytes = message.bytes(self.place);
+        while self.sent < bytes.len() {
+            match self.stream.write(&bytes[self.sent..]) {
+                Ok(length) => self.sent += length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(format!("sending: {error}").into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Receives what is there; true when the answer is complete.
+    fn receive(&mut self, message: &Message, buffer: &mut [u8]) -> Result<bool> {
+        loop {
+            let length = match self.stream.read(buffer) {
+                Ok(0) => return Err("the server closed a connection".into()),
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(format!("receiving: {error}").into()),
+            };
+            let end = self.received + length;
+            if end > self.sent {
+                return Err("the server sent more than it got".into());
+            }
+            if !message.agrees(&message.bytes(self.place)[self.received..end], &buffer[..length]) {
+                return Err("the server sent other bytes than it got".into());
+            }
+            self.received = end;
+            if end == message.size {
+                return Ok(true);
+            }
+            if length < buffer.len() {
+                return Ok(false);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_differ_by_place() {
+        let message = Message::new(64);
+        assert!((1..PLACES).all(|place| message.bytes(place) != message.bytes(place - 1)));
+    }
+
+    #[test]
+    fn pieces_are_compared_in_full_or_at_their_ends() {
+        let mut message = Message::new(1000);
+        let sent = message.bytes(0).to_vec();
+        let with_error_at = |index: usize| {
+            let mut answer = sent.clone();
+            answer[index] ^= 1;
+            answer
+        };
+        assert!(message.agrees(&sent, &sent));
+        assert!(!message.agrees(&sent, &with_error_at(500)));
+        message.compare_all = false;
+        assert!(message.agrees(&sent, &sent));
+        assert!(message.agrees(&sent, &with_error_at(500)));
+        assert!(!message.agrees(&sent, &with_error_at(0)));
+        assert!(!message.agrees(&sent, &with_error_at(999)));
+        assert!(!message.agrees(&sent[..100], &with_error_at(50)[..100]));
+    }
+}

@@ -1,0 +1,167 @@
+//! Finding what there is to measure: interpreters, scripts and the library.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::plan::Kind;
+use crate::{sys, Result};
+
+/// What was found on this machine.
+pub struct Install {
+    root: PathBuf,
+    /// The interpreters, 8.6 and 9.0.
+    tclsh86: Option<Tclsh>,
+    tclsh90: Option<Tclsh>,
+    /// The value of TCLLIBPATH for the interpreters, a Tcl list of folders.
+    library_path: OsString,
+    /// The processors of the servers and that of the load generator; empty where there is but one.
+    pub server_cpus: Vec<usize>,
+    pub load_cpus: Vec<usize>,
+}
+
+/// An interpreter that runs.
+pub struct Tclsh {
+    program: PathBuf,
+    /// As `info patchlevel` says.
+    pub version: String,
+}
+
+impl Install {
+    /// Looks around; `root` is the project's folder.
+    pub fn find(root: &Path) -> Install {
+        let (server_cpus, load_cpus) = share_cpus(sys::allowed_cpus());
+        Install {
+            root: root.canonicalize().unwrap_or_else(|_| root.into()),
+            tclsh86: Tclsh::find("TCLSH86", "tclsh8.6", "8.6."),
+            tclsh90: Tclsh::find("TCLSH90", "tclsh9.0", "9."),
+            library_path: library_path(),
+            server_cpus,
+            load_cpus,
+        }
+    }
+
+    /// Whether the interpreter that this server needs is there.
+    pub fn has(&self, kind: Kind) -> bool {
+        kind == Kind::Bare || self.tclsh(kind).is_some()
+    }
+
+    fn tclsh(&self, kind: Kind) -> Option<&Tclsh> {
+        match kind {
+            Kind::Bare => None,
+            Kind::Connchan86 | Kind::Fileevent86 => self.tclsh86.as_ref(),
+            Kind::Connchan90 | Kind::Fileevent90 => self.tclsh90.as_ref(),
+        }
+    }
+
+    /// Both versions and what was found of them.
+    pub fn interpreters(&self) -> [(&'static str, Option<&Tclsh>); 2] {
+        [("8.6", self.tclsh86.as_ref()), ("9.0", self.tclsh90.as_ref())]
+    }
+
+    /// Whether the server's script and library are there, with the reason when they are not.
+    pub fn check(&self, kind: Kind) -> Result<()> {
+        if matches!(kind, Kind::Connchan86 | Kind::Connchan90) {
+            self.connchan_version(kind)?;
+        }
+        match self.script(kind) {
+            Some(script) if !script.is_file() => Err(format!("{} is missing", script.display()).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The version of the library as an interpreter sees it.
+    pub fn connchan_version(&self, kind: Kind) -> Result<String> {
+        let tclsh = self.tclsh(kind).ok_or("no interpreter")?;
+        ask(&tclsh.program, Some(&self.library_path), "puts [package require ns_connchan]")
+    }
+
+    fn script(&self, kind: Kind) -> Option<PathBuf> {
+        match kind {
+            Kind::Bare => None,
+            Kind::Connchan86 | Kind::Connchan90 => Some(self.root.join("examples/echo.tcl")),
+            Kind::Fileevent86 | Kind::Fileevent90 => Some(self.root.join("benches/fileevent-echo.tcl")),
+        }
+    }
+
+    /// The command that starts a server on this port.
+    pub fn command(&self, kind: Kind, port: u16) -> Result<Command> {
+        let mut command = match (self.tclsh(kind), self.script(kind)) {
+            (Some(tclsh), Some(script)) => {
+                let mut command = Command::new(&tclsh.program);
+                command.arg(script).env("TCLLIBPATH", &self.library_path);
+                command
+            }
+            _ => {
+                let mut command = Command::new(env::current_exe()?);
+                command.arg("bare-echo");
+                command
+            }
+        };
+        command.arg(port.to_string());
+        Ok(command)
+    }
+}
+
+impl Tclsh {
+    /// The interpreter that the environment variable names, or the one of this name on the PATH; only when it
+    /// runs and has the version.
+    fn find(variable: &str, name: &str, version_prefix: &str) -> Option<Tclsh> {
+        let program =
+            PathBuf::from(env::var_os(variable).filter(|value| !value.is_empty()).unwrap_or(name.into()));
+        let version = ask(&program, None, "puts [info patchlevel]").ok()?;
+        version.starts_with(version_prefix).then_some(Tclsh { program, version })
+    }
+}
+
+/// The load generator gets the last processor for itself, the servers the others. Left to itself, the kernel
+/// puts both now on one and now on two processors, and the figures are then of two kinds that cannot be
+/// compared.
+fn share_cpus(mut cpus: Vec<usize>) -> (Vec<usize>, Vec<usize>) {
+    match cpus.pop() {
+        Some(last) if !cpus.is_empty() => (cpus, vec![last]),
+        _ => (Vec::new(), Vec::new()),
+    }
+}
+
+/// TCLLIBPATH as it is, or the folder of this program, where cargo puts the library and its index.
+fn library_path() -> OsString {
+    if let Some(path) = env::var_os("TCLLIBPATH").filter(|path| !path.is_empty()) {
+        return path;
+    }
+    let program = env::current_exe().unwrap_or_default();
+    let folder = program.parent().unwrap_or(Path::new("."));
+    format!("{{{}}}", folder.display()).into()
+}
+
+/// The one line that a script prints.
+fn ask(tclsh: &Path, library_path: Option<&OsString>, script: &str) -> Result<String> {
+    let mut command = Command::new(tclsh);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(path) = library_path {
+        command.env("TCLLIBPATH", path);
+    }
+    let mut child = command.spawn().map_err(|error| format!("{}: {error}", tclsh.display()))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        std::io::Write::write_all(&mut stdin, script.as_bytes())?;
+    }
+    let output = child.wait_with_output()?;
+    let line = String::from_utf8_lossy(&output.stdout).trim().to_string();
+    if line.is_empty() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().to_string().into());
+    }
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_shared_where_there_are_two() {
+        assert_eq!(share_cpus(vec![0, 1, 3]), (vec![0, 1], vec![3]));
+        assert_eq!(share_cpus(vec![5]), (vec![], vec![]));
+        assert_eq!(share_cpus(vec![]), (vec![], vec![]));
+    }
+}
