@@ -1,0 +1,256 @@
+# valgrind.tcl -- goes once through everything the library can do, quickly, and ends normally.
+#
+#   valgrind --leak-check=full tclsh tests/valgrind.tcl
+#
+# It checks little; the tool that watches it does. The name of each part is printed when it begins,
+# so that a report can be placed. Threads are left out where the package Thread is missing.
+
+source [file join [file dirname [file normalize [info script]]] support load.tcl]
+source [file join [file dirname [file normalize [info script]]] support tools.tcl]
+
+# Under valgrind everything takes its time.
+set patience 120
+
+proc part {name script} {
+    puts "-- $name"
+    flush stdout
+    set ::notes {}
+    uplevel #0 $script
+    foreach entry [ns_connchan list] {
+        catch {ns_connchan close [lindex $entry 0]}
+    }
+    foreach socket [file channels sock*] {
+        close $socket
+    }
+}
+
+part "usage texts and other errors" {
+    foreach subcommand {
+        callback connect close debug detach exists list listen open read status write wsencode bogus
+    } {
+        catch {ns_connchan $subcommand}
+        catch {ns_connchan $subcommand a b c d e f}
+        catch {ns_connchan $subcommand -timeout}
+        catch {ns_connchan $subcommand -server nope x}
+        catch {ns_connchan $subcommand nope}
+    }
+    catch {ns_connchan}
+    catch {ns_connchan connect -timeout abc h 1}
+    catch {ns_connchan connect h 70000}
+    catch {ns_connchan connect -insecure h 1}
+    catch {ns_connchan open foo}
+    catch {ns_connchan open -headers nope http://127.0.0.1:1/}
+    catch {ns_connchan listen -bind 192.0.2.1 0 x}
+    catch {ns_connchan connect 127.0.0.1 1}
+    catch {ns_connchan connect -timeout 0.05 nohost.invalid 1}
+}
+
+part "wsencode" {
+    foreach options {{} {-mask} {-opcode binary} {-opcode ping -mask} {-fin 0} {-binary}} {
+        foreach length {0 1 125 126 65535 65536} {
+            ns_connchan wsencode {*}$options -- [string repeat a $length]
+            ns_connchan wsencode {*}$options -- [pattern $length]
+        }
+    }
+}
+
+part "reading and writing" {
+    lassign [connectedPair] channel peer
+    ns_connchan write $channel hello
+    catch {ns_connchan write -buffered x}
+    peerRead $peer 5
+    peerWrite $peer [pattern 50000]
+    set count 0
+    while {$count < 50000} {
+        incr count [string length [ns_connchan read $channel]]
+    }
+    ns_connchan debug $channel 0
+    ns_connchan status $channel
+    ns_connchan list
+    ns_connchan exists $channel
+    close $peer
+    ns_connchan read $channel
+    catch {ns_connchan write $channel x}
+    catch {ns_connchan write $channel x}
+    catch {ns_connchan write $channel x}
+    ns_connchan close $channel
+    catch {ns_connchan close $channel}
+}
+
+part "the send buffer" {
+    lassign [connectedPair] channel peer
+    for {set i 0} {$i < 12} {incr i} {
+        ns_connchan write $channel [pattern 1000000]
+    }
+    ns_connchan callback -sendtimeout 0.05 -receivetimeout 0.05 $channel {reply 1} x
+    catch {ns_connchan write $channel [pattern 1000000]}
+    catch {ns_connchan read $channel}
+    ns_connchan callback -sendtimeout 0 $channel [list apply {{channel reason} {
+        ns_connchan write $channel ""
+        return [expr {[dict get [ns_connchan status $channel] sendbuffer] ? 1 : 2}]
+    }} $channel] w
+    peerRead $peer 13000000 $patience
+    # ... and one that is thrown away full
+    lassign [connectedPair] other
+    ns_connchan write $other [pattern 12000000]
+    ns_connchan close $other
+}
+
+part "callbacks of all kinds and outcomes" {
+    foreach result {0 1 2 3 0x1} {
+        lassign [connectedPair] channel peer
+        ns_connchan callback $channel [list reply $result $channel] rwex
+        peerWrite $peer x
+        set notes {}
+        awaitNotes 1 $patience
+        catch {ns_connchan callback $channel {note again; reply 2 $patience} rw}
+    }
+    settle
+    foreach script {
+        {apply {{reason} {ns_connchan close $::channel; return 1}}}
+        {apply {{reason} {ns_connchan callback $::channel {reply 2} r; return 2}}}
+        {apply {{reason} {ns_connchan callback $::channel {reply 2} r; return 1}}}
+        {apply {{reason} {return -code return 0}}}
+        {apply {{reason} {runFor 20; return 0}}}
+    } {
+        lassign [connectedPair] channel peer
+        ns_connchan callback $channel $script rw
+        settle
+        catch {ns_connchan status $channel}
+    }
+    catch {ns_connchan callback $channel x q}
+    lassign [connectedPair] channel peer
+    ns_connchan callback -timeout 0.02 $channel {reply 1} re
+    set notes {}
+    awaitNotes 1 $patience
+    ns_connchan callback -timeout 10 $channel {reply 1} re
+    ns_connchan callback -timeout 10 $channel {reply 1} x
+}
+
+part "errors in callbacks (the log goes to a child's standard error, that is dropped)" {
+    set script [childScript {
+        foreach body {{error boom} {return abc} {return -code break} {return -code 5} {no_such}} {
+            lassign [connectedPair] channel peer
+            ns_connchan callback $channel [list apply [list reason $body]] w
+            peerEof $peer
+            lassign [openListener [list apply [list channel $body]]] listener port
+            peerEof [tclConnect $port]
+        }
+    }]
+    set name [scriptFile $script]
+    exec [info nameofexecutable] $name 2>/dev/null
+    file delete $name
+}
+
+part "listening" {
+    foreach result {1 0 true false} {
+        lassign [openListener [list reply $result]] listener port
+        set notes {}
+        set peers [lmap i {1 2 3} {tclConnect $port}]
+        awaitNotes 3 $patience
+        ns_connchan status $listener
+        ns_connchan close $listener
+    }
+    lassign [openListener {serve echo}] listener port
+    set peer [tclConnect $port]
+    peerWrite $peer hello
+    peerRead $peer 5 $patience
+    # A connection still in the queue when the listener is closed
+    tclConnect $port
+    ns_connchan close $listener
+}
+
+part "open" {
+    lassign [tclListener] server port
+    set headers [ns_set create Host h A b]
+    set channel [ns_connchan open -headers $headers -method post -version 1.1 http://127.0.0.1:$port/a?b#c]
+    set peer [tclAccept $server]
+    peerWrite $peer "HTTP/1.0 200 OK\r\n\r\n"
+    ns_connchan read $channel
+    ns_set free $headers
+    catch {ns_connchan open -unix_socket /nonexistent/socket http://h/}
+}
+
+part "support commands" {
+    set set [ns_set create -nocase name Key value]
+    ns_set put $set other 1
+    foreach subcommand {array keys values size name format copy} {
+        ns_set $subcommand $set
+    }
+    ns_set merge $set [ns_set create x y]
+    ns_set move $set [ns_set create x y]
+    ns_set split $set
+    catch {ns_set get nope x}
+    ns_set cleanup
+    ns_section test/valgrind {
+        ns_param a 1
+        ns_param b yes
+    }
+    ns_config -int test/valgrind a
+    ns_config -bool test/valgrind b
+    ns_config test/valgrind c default
+    ns_log debug "not to be seen"
+}
+
+part "interpreters" {
+    foreach round {1 2 3} {
+        set child [interp create]
+        foreach name {load.tcl tools.tcl} {
+            interp eval $child [list source [file join $supportDirectory $name]]
+        }
+        lassign [connectedPair] channel peer
+        interp eval $child [list ns_connchan callback $channel {reply 1} rx]
+        interp eval $child {
+            ns_set create a b
+            lassign [openListener {reply 1}] listener port
+            lassign [listenPair] a b
+            ns_connchan callback $a [list echo $a] r
+            ns_connchan callback $b [list reply 1 $b] rx
+            ns_connchan write $b x
+        }
+        settle
+        interp delete $child
+    }
+    # Deleted in a callback of its own
+    set child [interp create]
+    interp eval $child [list source [file join $supportDirectory load.tcl]]
+    interp alias $child vanish {} interp delete $child
+    lassign [connectedPair] channel peer
+    interp eval $child [list ns_connchan callback $channel {apply {{reason} {vanish; return 1}}} r]
+    ns_connchan callback $channel {reply 1} r
+    interp delete $child
+    catch {load [lindex [info loaded] 0 0] Ns_connchan [interp create -safe safe]}
+    interp delete safe
+}
+
+if {![catch {package require Thread}]} {
+    part "threads" {
+        withThread {one two} {
+            foreach tid [list $one $two] {
+                threadDo $tid {
+                    lassign [listenPair] a b
+                    ns_connchan callback $a [list echo $a] r
+                    ns_connchan callback $b [list take 1 $b] r
+                    ns_connchan write $b hello
+                    awaitNotes 1 120
+                } $patience
+            }
+            lassign [connectedPair] channel peer
+            for {set i 0} {$i < 20} {incr i} {
+                ns_connchan callback $channel {reply 1} rw
+                threadDo $one [list ns_connchan callback $channel {reply 1} rw] $patience
+                threadDo $two [list ns_connchan write $channel x] $patience
+            }
+            threadDo $two [list ns_connchan close $channel] $patience
+            lassign [threadDo $one {openListener {reply 1}} $patience] listener port
+            tclConnect $port
+        }
+    }
+}
+
+# What is still there at the end: channels with and without callbacks, a listener, kept bytes
+puts "-- the end"
+lassign [listenPair] a b listener
+ns_connchan callback -timeout 100 $a {reply 1} rx
+ns_connchan write $b [pattern 8000000]
+lassign [connectedPair] channel peer
