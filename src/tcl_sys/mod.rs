@@ -14,6 +14,8 @@
 
 #![allow(non_camel_case_types, non_snake_case, missing_docs)]
 
+#[cfg(test)]
+mod slots_test;
 mod stubs;
 mod types;
 

@@ -5,7 +5,7 @@
 //!
 //! `init` copies the needed slots into a `Stubs` once a process and checks
 //! that none is empty; after that a call costs one load and an indirect jump.
-//! `tests/slots.rs` compares the numbers with `tclDecls.h` of both versions
+//! `slots_test` compares the numbers with `tclDecls.h` of both versions
 //! where those headers are installed.
 
 use super::types::*;

@@ -2,7 +2,7 @@
 //! installed (package tcl8.6-dev, tcl9.0-dev; TCL_INCLUDES names further
 //! folders, separated by colons).
 
-use ns_connchan::tcl_sys::SLOTS;
+use super::SLOTS;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -19,11 +19,8 @@ fn declared(header: &str) -> HashMap<String, usize> {
             continue;
         };
         if let Ok(number) = number.trim_end_matches("*/").trim().parse() {
-            let name = if let Some(tail) = name.strip_prefix("tcl_") {
-                format!("Tcl_{tail}")
-            } else {
-                name.to_owned()
-            };
+            // Slots are named tcl_Eval or tclFreeObj, functions Tcl_Eval and TclFreeObj.
+            let name = name.strip_prefix("tcl").map_or_else(|| name.to_owned(), |tail| format!("Tcl{tail}"));
             slots.insert(name, number);
         }
     }
