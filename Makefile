@@ -65,7 +65,7 @@ valgrind: build deps-test
 install: build
 	install -d $(PKGDIR) $(MANDIR)
 	install -m 755 $(TARGET)/libns_connchan.so $(PKGDIR)/
-	install -m 644 $(TARGET)/pkgIndex.tcl $(PKGDIR)/
+	install -m 644 $(TARGET)/*.tcl $(PKGDIR)/
 	install -m 644 docs/*.n $(MANDIR)/
 
 uninstall:
