@@ -77,6 +77,8 @@ pub struct Home {
     /// Interpreters held while their scripts run, until the outermost slice
     /// ends: holding them for each call would cost a process-wide lock.
     held: RefCell<Vec<Preserved>>,
+    /// Since when idle callbacks may have had no chance.
+    pub(super) busy_since: Cell<Option<Instant>>,
     /// When the last slice ended.
     pub(super) last_slice: Cell<Option<Instant>>,
     /// Slices in progress, the innermost last.
@@ -127,6 +129,7 @@ pub fn settle(interp: Interp) -> Result<()> {
         reasons,
         give_way: Cell::new(false),
         held: RefCell::default(),
+        busy_since: Cell::new(None),
         last_slice: Cell::new(None),
         slices: RefCell::default(),
         spare_slices: RefCell::default(),

@@ -121,6 +121,10 @@ impl EventSource for Home {
         slice.end = now + LENGTH;
         slice.left = 0;
         slice.linger = self.last_slice.get().is_some_and(|last| now - last < BUSY);
+        if !slice.linger {
+            // Since the last slice there was time for idle callbacks.
+            self.busy_since.set(Some(now));
+        }
         slice.step = Step::Idle;
         self.slices.borrow_mut().push(slice);
     }
@@ -138,6 +142,18 @@ impl EventSource for Home {
         self.last_slice.set(Some(Instant::now()));
         self.release();
         None
+    }
+
+    fn idle_is_due(&self) -> bool {
+        let due = self
+            .last_slice
+            .get()
+            .zip(self.busy_since.get())
+            .is_some_and(|(now, since)| now - since >= LENGTH);
+        if due {
+            self.busy_since.set(self.last_slice.get());
+        }
+        due
     }
 
     fn finished(&self, code: i32) {

@@ -35,6 +35,10 @@ pub trait EventSource {
     /// The next script of the innermost slice. `None` ends that slice. The
     /// call stays valid until `finished`.
     fn next_call(&self) -> Option<Call>;
+    /// Whether, after the slice that has just ended, idle callbacks are to be
+    /// called. Tcl calls them only when no event is waiting, which under load
+    /// would be never.
+    fn idle_is_due(&self) -> bool;
     /// The script that `next_call` named has ended with this completion code.
     fn finished(&self, code: c_int);
 }
@@ -160,6 +164,11 @@ unsafe fn work(shared: *const Shared) {
         let code = unsafe { call.evaluate() };
         // SAFETY: as above.
         guarded((), || unsafe { &*source }.finished(code));
+    }
+    // SAFETY: as above.
+    if guarded(false, || unsafe { &*source }.idle_is_due()) {
+        // SAFETY: serves idle callbacks and returns; scripts run as above.
+        unsafe { sys::Tcl_DoOneEvent(sys::TCL_IDLE_EVENTS | sys::TCL_DONT_WAIT) };
     }
 }
 

@@ -115,6 +115,7 @@ stubs! {
     fn Tcl_CreateObjCommand[96, 96](interp: *mut Tcl_Interp, name: *const c_char, proc_: Tcl_ObjCmdProc, clientData: *mut c_void, delete: Option<Tcl_CmdDeleteProc>) -> Tcl_Command;
     fn Tcl_DeleteEvents[105, 105](proc_: Tcl_EventDeleteProc, clientData: *mut c_void);
     fn Tcl_DeleteEventSource[106, 106](setup: Tcl_EventSetupProc, check: Tcl_EventCheckProc, clientData: *mut c_void);
+    fn Tcl_DoOneEvent[115, 115](flags: c_int) -> c_int;
     fn Tcl_GetAssocData[150, 150](interp: *mut Tcl_Interp, name: *const c_char, proc_: *mut Option<Tcl_InterpDeleteProc>) -> *mut c_void;
     fn Tcl_GetInterpPath[163, 163](interp: *mut Tcl_Interp, child: *mut Tcl_Interp) -> c_int;
     // Called Tcl_GetMaster in 8.6.

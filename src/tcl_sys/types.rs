@@ -89,6 +89,8 @@ pub const TCL_BREAK: c_int = 3;
 pub const TCL_CONTINUE: c_int = 4;
 
 pub const TCL_READABLE: c_int = 1 << 1;
+pub const TCL_DONT_WAIT: c_int = 1 << 1;
+pub const TCL_IDLE_EVENTS: c_int = 1 << 5;
 pub const TCL_FILE_EVENTS: c_int = 1 << 3;
 pub const TCL_QUEUE_TAIL: c_int = 0;
 pub const TCL_EVAL_GLOBAL: c_int = 0x20000;
