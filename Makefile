@@ -40,7 +40,7 @@ demo: build
 test: build deps-test test-rust test-tcl
 
 test-rust:
-	$(CARGO) test --release
+	$(CARGO) test --release --workspace
 
 # The suites under every tclsh found: 8.6, and 9.0 where there is one.
 test-tcl: build deps-test
