@@ -344,7 +344,7 @@ impl Home {
             return None;
         }
         if REASONS[index] == ERROR {
-            channel.readiness.clear(ERROR);
+            channel.readiness.tell_error();
         }
         if !self.refresh(entry) {
             entry.channel.end_callback();

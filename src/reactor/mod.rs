@@ -244,7 +244,7 @@ impl<P: Payload> Reactor<P> {
             else {
                 continue;
             };
-            entry.payload.readiness().set(bits(event));
+            entry.payload.readiness().hear(bits(event));
             if !entry.queued && entry.payload.readiness().wants(entry.interest) {
                 entry.queued = true;
                 self.ready.push_back(key);

@@ -18,6 +18,9 @@ pub const HANGUP: u8 = 8;
 /// Perhaps there is more to read: whoever acts on it asks the kernel first.
 pub const MAYBE_READABLE: u8 = 16;
 
+/// The error condition was told: the kernel may report one reset twice.
+/// Never cleared, as a socket does not recover from it.
+const ERROR_TOLD: u8 = 32;
 /// Urgent data has come at some time: a short read may have stopped at its
 /// mark, with more behind it. Never cleared.
 pub const URGENT: u8 = 64;
@@ -35,6 +38,18 @@ impl Readiness {
     /// Adds bits.
     pub fn set(&self, bits: u8) {
         self.0.fetch_or(bits, Ordering::AcqRel);
+    }
+
+    /// Adds what the kernel reports.
+    pub(super) fn hear(&self, bits: u8) {
+        let told = self.get() & ERROR_TOLD != 0;
+        self.set(if told { bits & !ERROR } else { bits });
+    }
+
+    /// Takes note that a script is being told of the error condition.
+    pub fn tell_error(&self) {
+        self.set(ERROR_TOLD);
+        self.clear(ERROR);
     }
 
     /// Takes bits away.
