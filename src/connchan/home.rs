@@ -3,10 +3,11 @@
 //!
 //! Here a home is made, entered and closed down; `slice` serves it.
 //!
-//! Everything happens in one thread. Nothing is borrowed while a script runs, so scripts may do anything, also enter the event loop
-//! again, close any channel, or delete their interpreter. A callback in
-//! progress keeps its script and channel; what it returns counts only for the
-//! registration that was called (spec/ns_connchan.md 3.5, R-6, R-7).
+//! Everything happens in one thread. Nothing is borrowed while a script runs,
+//! so scripts may do anything, also enter the event loop again, close any
+//! channel, or delete their interpreter. A callback in progress keeps its
+//! script and channel; what it returns counts only for the registration that
+//! was called (spec/ns_connchan.md 3.5, R-6, R-7).
 
 use super::channel::{here, Channel, Condition, Place, Registration};
 use super::slice::Slice;

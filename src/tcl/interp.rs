@@ -39,12 +39,6 @@ impl Interp {
         unsafe { sys::Tcl_InterpDeleted(self.0) != 0 }
     }
 
-    /// Whether it is a safe interpreter.
-    pub fn is_safe(self) -> bool {
-        // SAFETY: a live interpreter.
-        unsafe { sys::Tcl_IsSafe(self.0) != 0 }
-    }
-
     /// The result that the last command left.
     pub fn result(self) -> Obj {
         // SAFETY: a live interpreter; its result is a live value.
@@ -78,12 +72,6 @@ impl Interp {
     pub fn eval_here(self, script: &Obj) -> c_int {
         // SAFETY: live interpreter and value.
         unsafe { sys::Tcl_EvalObjEx(self.0, script.as_ptr(), 0) }
-    }
-
-    /// Appends a line to the stack trace of the current error.
-    pub fn add_error_info(self, line: &str) {
-        // SAFETY: live interpreter and value.
-        unsafe { sys::Tcl_AppendObjToErrorInfo(self.0, Obj::from_str(line).as_ptr()) }
     }
 
     /// The stack trace of the last error.

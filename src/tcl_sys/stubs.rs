@@ -122,7 +122,6 @@ stubs! {
     fn Tcl_GetParent[164, 164](interp: *mut Tcl_Interp) -> *mut Tcl_Interp;
     fn Tcl_GetObjResult[166, 166](interp: *mut Tcl_Interp) -> *mut Tcl_Obj;
     fn Tcl_InterpDeleted[184, 184](interp: *mut Tcl_Interp) -> c_int;
-    fn Tcl_IsSafe[185, 185](interp: *mut Tcl_Interp) -> c_int;
     fn Tcl_Preserve[201, 201](data: *mut c_void);
     fn Tcl_QueueEvent[205, 205](event: *mut Tcl_Event, position: c_int);
     fn Tcl_Release[216, 216](data: *mut c_void);
@@ -142,7 +141,6 @@ stubs! {
     fn Tcl_NewWideIntObj[488, 488](value: i64) -> *mut Tcl_Obj;
     fn Tcl_DictObjPut[494, 494](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj, value: *mut Tcl_Obj) -> c_int;
     fn Tcl_NewDictObj[503, 503]() -> *mut Tcl_Obj;
-    fn Tcl_AppendObjToErrorInfo[574, 574](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj);
 }
 
 enum Slot {
