@@ -41,6 +41,12 @@ fn find_or_add<'a>(sections: &'a mut Vec<Section>, name: &str) -> &'a mut Sectio
     &mut sections[index]
 }
 
+/// Name of the one virtual server of the process: parameter `server` of
+/// `ns/parameters`.
+pub fn server_name() -> String {
+    get("ns/parameters", "server").unwrap_or_else(|| "default".to_owned())
+}
+
 /// Makes a section, unless it exists.
 pub fn add_section(name: &str) {
     find_or_add(&mut SECTIONS.write(), name);

@@ -1,10 +1,12 @@
 //! Accepting: every connection that waits becomes a channel, and the script
-//! says whether it is kept (spec/ns_connchan.md 6.3, R-16).
+//! says whether it is kept (spec/ns_connchan.md 6.3, R-16). Of a TLS listener
+//! the script hears when the handshake is done.
 
-use super::channel::{Channel, Driver, Endpoint, Peer};
+use super::channel::{Channel, Endpoint, Peer};
 use super::home::{log_script_error, Bound};
 use crate::base::{errno, log};
 use crate::net::descriptor::{is_exhausted, raise_limit};
+use crate::net::tls;
 use crate::reactor::READABLE;
 use crate::tcl::script::Completion;
 use crate::tcl::Obj;
@@ -19,6 +21,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) enum Next {
     /// A connection, as a channel, and its handle.
     Channel(Arc<Channel>, Obj),
+    /// A connection without a name yet, whose TLS handshake has to be made in
+    /// this time.
+    Handshake(Arc<Channel>, Duration),
     /// Nothing.
     None,
     /// Something, but no descriptor for it: to be tried again after this time.
@@ -28,15 +33,24 @@ pub(super) enum Next {
 /// Takes the next connection.
 pub(super) fn next(listening: &Channel) -> Next {
     loop {
-        let Some(listener) = listening.listener() else { return Next::None };
-        match listener.accept() {
+        let Some(socket) = listening.listening() else { return Next::None };
+        match socket.listener.accept() {
             Ok(Some(accepted)) => {
                 let peer = accepted.peer.map_or(Peer::Unknown, Peer::Ip);
-                let endpoint = Endpoint::Stream(Arc::new(accepted.socket));
-                let channel = Channel::create(endpoint, Driver::Plain, peer);
-                let handle = Obj::from_str(&channel.name());
-                handle.cache(Arc::clone(&channel));
-                return Next::Channel(channel, handle);
+                let stream = Arc::new(accepted.socket);
+                let Some(server) = &socket.tls else {
+                    let channel = Channel::unlisted(Endpoint::Stream(stream), listening.driver(), peer);
+                    let handle = introduce(&channel);
+                    return Next::Channel(channel, handle);
+                };
+                match server.begin(stream) {
+                    Ok(session) => {
+                        let endpoint = Endpoint::Tls(Box::new(session));
+                        let channel = Channel::unlisted(endpoint, listening.driver(), peer);
+                        return Next::Handshake(channel, server.handshake_timeout().as_duration());
+                    }
+                    Err(error) => complain(&format!("{}: cannot use TLS: {error}", listening.name())),
+                }
             }
             Ok(None) => {
                 // The next connection is a new edge, which this thread has
@@ -46,12 +60,30 @@ pub(super) fn next(listening: &Channel) -> Next {
             }
             Err(error) if is_exhausted(&error) && raise_limit() => {}
             Err(error) => {
-                complain(listening, &error);
+                let reason = error.raw_os_error().map_or_else(|| error.to_string(), errno::message);
+                complain(&format!("{}: cannot accept connections: {reason}", listening.name()));
                 listening.readiness.clear(READABLE);
                 return Next::Pause(PAUSE);
             }
         }
     }
+}
+
+/// Gives a connection its name; the handle.
+pub(super) fn introduce(channel: &Arc<Channel>) -> Obj {
+    channel.enlist();
+    let handle = Obj::from_str(&channel.name());
+    handle.cache(Arc::clone(channel));
+    handle
+}
+
+/// Says that a handshake was not finished, and why.
+pub(super) fn refuse(channel: &Channel, stop: &tls::Stop) {
+    let reason = match stop {
+        tls::Stop::Failed(failure) => failure.of_handshake("accept").message,
+        _ => "ssl accept failed: timeout".to_owned(),
+    };
+    complain(&format!("connection from {}: {reason}", channel.status().peer));
 }
 
 /// Whether the accept script wants the connection.
@@ -73,13 +105,13 @@ pub(super) fn is_kept(completion: Completion, bound: &Bound, channel: &Channel) 
     }
 }
 
-/// Says at most once a second that accepting failed.
-fn complain(listening: &Channel, error: &std::io::Error) {
+/// Says at most once a second that accepting failed: peers shall not be able
+/// to fill the log.
+fn complain(text: &str) {
     thread_local!(static LAST: Cell<Option<Instant>> = const { Cell::new(None) });
     let now = Instant::now();
     if LAST.get().is_none_or(|last| now - last >= Duration::from_secs(1)) {
         LAST.set(Some(now));
-        let reason = error.raw_os_error().map_or_else(|| error.to_string(), errno::message);
-        log::write(log::WARNING, &format!("{}: cannot accept connections: {reason}", listening.name()));
+        log::write(log::WARNING, text);
     }
 }

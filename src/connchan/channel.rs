@@ -1,28 +1,27 @@
 //! The channel: a socket, its counters and errors, its send buffer, and what
-//! others may know of its callback.
+//! others may know of its callback. Reading and writing: see `transfer`.
 //!
 //! One mutex guards the socket and its state, another the registration; they
 //! are never held together except in that order, and neither is held while
 //! waiting or while a script runs. Waiting readers hold the socket itself, so
 //! that its descriptor cannot be taken by another while they do.
 
+use super::driver::Driver;
 use super::send_buffer::SendBuffer;
 use super::table;
 use crate::base::time_value::TimeValue;
-use crate::base::{config, errno, log, Error, Result};
+use crate::base::{errno, log, Error, Result};
 use crate::net::listen::Listener;
-use crate::net::wait::{wait, Direction};
-use crate::reactor::{Key, Mailbox, Readiness, ERROR, HANGUP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
+use crate::net::tls;
+use crate::reactor::{Key, Mailbox, Readiness, ERROR, MAYBE_READABLE, READABLE, WRITABLE};
 use parking_lot::Mutex;
 use socket2::Socket;
 use std::fs::File;
-use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 /// The most that one `read` returns (spec/ns_connchan.md 4.1).
 pub const READ_SIZE: usize = 16384;
@@ -30,29 +29,8 @@ pub const READ_SIZE: usize = 16384;
 /// Section of the settings below.
 pub const CONFIG_SECTION: &str = "ns/parameters";
 
-/// How long `read` waits when no receive timeout is set; parameter
-/// `connchanrecvwait`.
-const DEFAULT_RECEIVE_WAIT: TimeValue = TimeValue::from_secs(30);
-
-/// Bytes that may wait in a send buffer before further writes are refused;
-/// parameter `connchanmaxsendbuffer`, 0 for no limit.
-const DEFAULT_MAX_SEND_BUFFER: i64 = 256 << 20;
-
-/// The driver under which a channel is listed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Driver {
-    /// Plain sockets.
-    Plain,
-}
-
-impl Driver {
-    /// The module name of the reference's driver.
-    pub fn name(self) -> &'static str {
-        match self {
-            Driver::Plain => "nssock",
-        }
-    }
-}
+/// In place of an errno: a TLS connection ended without close_notify.
+pub(super) const TRUNCATED: i32 = -1;
 
 /// Who is at the other end.
 #[derive(Debug, Clone)]
@@ -76,19 +54,39 @@ impl Peer {
     }
 }
 
+/// A listening socket, and what its connections shall speak.
+pub struct Listening {
+    /// The socket.
+    pub listener: Listener,
+    /// TLS, when they shall.
+    pub tls: Option<tls::Server>,
+}
+
 /// What a channel's descriptor is.
 pub enum Endpoint {
     /// A connected socket.
     Stream(Arc<Socket>),
+    /// A TLS connection over a connected socket.
+    Tls(Box<tls::Session>),
     /// A listening socket.
-    Listener(Arc<Listener>),
+    Listener(Arc<Listening>),
 }
 
 impl Endpoint {
-    fn fd(&self) -> RawFd {
+    pub(super) fn fd(&self) -> RawFd {
         match self {
             Endpoint::Stream(socket) => socket.as_raw_fd(),
-            Endpoint::Listener(listener) => listener.socket.as_raw_fd(),
+            Endpoint::Tls(session) => session.fd(),
+            Endpoint::Listener(listening) => listening.listener.socket.as_raw_fd(),
+        }
+    }
+
+    /// The connected socket.
+    pub(super) fn socket(&self) -> Option<&Arc<Socket>> {
+        match self {
+            Endpoint::Stream(socket) => Some(socket),
+            Endpoint::Tls(session) => Some(session.socket()),
+            Endpoint::Listener(_) => None,
         }
     }
 }
@@ -165,35 +163,30 @@ pub struct Callback {
     pub place: Option<Place>,
 }
 
-/// What one attempt to receive gave.
-enum Received {
-    /// So many bytes; none at the end of file.
-    Bytes(usize),
-    /// Nothing yet: what to wait for, and how long.
-    Nothing(Arc<Socket>, TimeValue),
-}
-
-struct Io {
-    endpoint: Option<Endpoint>,
-    pending: SendBuffer,
+/// The socket and its state.
+pub(super) struct Io {
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) pending: SendBuffer,
     /// A byte that was received but did not fit the last read.
-    read_ahead: Option<u8>,
+    pub(super) read_ahead: Option<u8>,
     /// errno of a failure behind that byte, 0 for none.
-    late_error: i32,
-    sent: u64,
-    received: u64,
-    /// errno of the last failed operation; 0 when there was none.
-    send_error: i32,
-    receive_error: i32,
-    receive_timeout: TimeValue,
-    send_timeout: TimeValue,
+    pub(super) late_error: i32,
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// errno of the last failed operation, or `TRUNCATED`; 0 when there was
+    /// none.
+    pub(super) send_error: i32,
+    pub(super) receive_error: i32,
+    pub(super) receive_timeout: TimeValue,
+    pub(super) send_timeout: TimeValue,
     /// Where output is recorded, at debug level 2.
-    output: Option<Box<File>>,
+    pub(super) output: Option<Box<File>>,
 }
 
 /// A connection channel.
 pub struct Channel {
-    id: u64,
+    /// The number in its handle, given out when it is entered into the table.
+    id: AtomicU64,
     started: SystemTime,
     driver: Driver,
     peer: Peer,
@@ -244,8 +237,15 @@ pub fn here() -> usize {
 impl Channel {
     /// Makes a channel and enters it into the table.
     pub fn create(endpoint: Endpoint, driver: Driver, peer: Peer) -> Arc<Channel> {
+        let channel = Channel::unlisted(endpoint, driver, peer);
+        channel.enlist();
+        channel
+    }
+
+    /// Makes a channel that has no name yet: no script can reach it.
+    pub(super) fn unlisted(endpoint: Endpoint, driver: Driver, peer: Peer) -> Arc<Channel> {
         let channel = Arc::new(Channel {
-            id: table::next_id(),
+            id: AtomicU64::new(u64::MAX),
             started: SystemTime::now(),
             driver,
             peer,
@@ -270,18 +270,37 @@ impl Channel {
             }),
             callback: Mutex::default(),
         });
-        table::insert(&channel);
+        if channel.is_tls() {
+            // What came with the end of the handshake is in OpenSSL's buffer,
+            // and no edge will tell of it.
+            channel.readiness.set(MAYBE_READABLE);
+        }
         channel
+    }
+
+    /// Gives a channel its name and enters it into the table.
+    pub(super) fn enlist(self: &Arc<Channel>) {
+        self.id.store(table::next_id(), Ordering::Relaxed);
+        table::insert(self);
     }
 
     /// The number in its handle.
     pub fn id(&self) -> u64 {
-        self.id
+        self.id.load(Ordering::Relaxed)
     }
 
     /// Its handle.
     pub fn name(&self) -> String {
-        format!("conn{}", self.id)
+        format!("conn{}", self.id())
+    }
+
+    /// Whether it speaks TLS.
+    pub(super) fn is_tls(&self) -> bool {
+        self.driver.is_tls() && !matches!(self.peer, Peer::Listening)
+    }
+
+    pub(super) fn io(&self) -> &Mutex<Io> {
+        &self.io
     }
 
     /// Whether it was closed.
@@ -294,7 +313,7 @@ impl Channel {
         Error::new(format!("channel \"{handle}\" does not exist"))
     }
 
-    fn gone(&self) -> Error {
+    pub(super) fn gone(&self) -> Error {
         Channel::missing(&self.name())
     }
 
@@ -305,13 +324,19 @@ impl Channel {
         if self.closed.swap(true, Ordering::AcqRel) {
             return None;
         }
-        table::remove(self.id);
+        table::remove(self.id());
         let endpoint = {
             let mut io = self.io.lock();
+            // Whoever lost bytes shall not hear that this was all.
+            let complete = io.pending.is_empty() && io.receive_error == 0;
             io.pending.clear();
-            io.endpoint.take()
+            let mut endpoint = io.endpoint.take();
+            if let Some(Endpoint::Tls(session)) = &mut endpoint {
+                session.close(complete);
+            }
+            endpoint
         };
-        if let Some(Endpoint::Stream(socket)) = &endpoint {
+        if let Some(socket) = endpoint.as_ref().and_then(Endpoint::socket) {
             // Someone waits for the socket and keeps it: he and the peer
             // shall notice all the same.
             if Arc::strong_count(socket) > 1 {
@@ -330,17 +355,17 @@ impl Channel {
     }
 
     /// The listening socket, when it is one and open.
-    pub(super) fn listener(&self) -> Option<Arc<Listener>> {
+    pub(super) fn listening(&self) -> Option<Arc<Listening>> {
         match &self.io.lock().endpoint {
-            Some(Endpoint::Listener(listener)) => Some(Arc::clone(listener)),
+            Some(Endpoint::Listener(listening)) => Some(Arc::clone(listening)),
             _ => None,
         }
     }
 
     /// Where a listening channel is bound, and its descriptor.
     pub fn listening_at(&self) -> Option<(SocketAddr, RawFd)> {
-        let listener = self.listener()?;
-        Some((listener.address, listener.socket.as_raw_fd()))
+        let listening = self.listening()?;
+        Some((listening.listener.address, listening.listener.socket.as_raw_fd()))
     }
 
     /// Sets the debug level and returns the one before; -1 only asks.
@@ -352,7 +377,7 @@ impl Channel {
         }
     }
 
-    fn trace(&self, text: impl FnOnce() -> String) {
+    pub(super) fn trace(&self, text: impl FnOnce() -> String) {
         if self.debug.load(Ordering::Relaxed) >= 1 {
             log::write(log::NOTICE, &format!("connchan {}: {}", self.name(), text()));
         }
@@ -368,247 +393,8 @@ impl Channel {
         io.send_timeout = send.unwrap_or(io.send_timeout);
     }
 
-    /// Receives what is there, at most `READ_SIZE` bytes; empty is the end of
-    /// file. Waits for data up to the receive timeout.
-    ///
-    /// The bytes arrive in `buffer`, which is one larger: a receive that leaves
-    /// room in it has taken everything, so that nobody needs to ask whether
-    /// there is more. The byte too many is kept for the next read.
-    pub fn read<'a>(&self, buffer: &'a mut [u8; READ_SIZE + 1]) -> Result<&'a [u8]> {
-        let mut deadline = None;
-        loop {
-            let (socket, timeout) = match self.receive(buffer)? {
-                Received::Bytes(count) => {
-                    self.trace(|| format!("received {count} bytes"));
-                    return Ok(&buffer[..count]);
-                }
-                Received::Nothing(socket, timeout) => (socket, timeout),
-            };
-            let until = *deadline.get_or_insert_with(|| Instant::now() + timeout.as_duration());
-            match wait(socket.as_raw_fd(), Direction::Readable, Some(until)) {
-                Ok(true) => {}
-                Ok(false) => {
-                    return Err(Error::timeout(format!(
-                        "channel {} timeout on receive operation ({})",
-                        self.name(),
-                        timeout.dotted()
-                    )))
-                }
-                Err(error) => return Err(receive_failed(error.raw_os_error().unwrap_or(libc::EIO))),
-            }
-        }
-    }
-
-    /// One attempt to receive, without waiting.
-    fn receive(&self, buffer: &mut [u8; READ_SIZE + 1]) -> Result<Received> {
-        let mut io = self.io.lock();
-        let io = &mut *io;
-        let socket = match &io.endpoint {
-            Some(Endpoint::Stream(socket)) => socket,
-            Some(Endpoint::Listener(_)) => return Err(receive_failed(libc::ENOTCONN)),
-            None => return Err(self.gone()),
-        };
-        if io.late_error != 0 {
-            return Err(receive_failed(std::mem::take(&mut io.late_error)));
-        }
-        let elsewhere = !self.is_home_here();
-        if elsewhere {
-            // The home reactor may hear an edge for what is read here: it
-            // shall look before it calls a script.
-            self.readiness.clear(READABLE);
-            self.readiness.set(MAYBE_READABLE);
-        }
-        let kept = usize::from(io.read_ahead.is_some());
-        buffer[0] = io.read_ahead.unwrap_or_default();
-        let (count, ended) = loop {
-            match (&**socket).read(&mut buffer[kept..]) {
-                Ok(received) => break (kept + received, received == 0 || self.readiness.get() & HANGUP != 0),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && kept > 0 => break (kept, false),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !elsewhere {
-                        self.readiness.clear(READABLE | MAYBE_READABLE);
-                    }
-                    let timeout = if io.receive_timeout.is_zero() {
-                        default_receive_wait()
-                    } else {
-                        io.receive_timeout
-                    };
-                    return Ok(Received::Nothing(Arc::clone(socket), timeout));
-                }
-                Err(error) => {
-                    let code = error.raw_os_error().unwrap_or(libc::EIO);
-                    io.receive_error = code;
-                    self.readiness.set(READABLE);
-                    if kept == 0 {
-                        return Err(receive_failed(code));
-                    }
-                    // What was read ahead goes first.
-                    io.late_error = code;
-                    break (kept, true);
-                }
-            }
-        };
-        io.read_ahead = (count > READ_SIZE).then(|| buffer[READ_SIZE]);
-        if ended || io.read_ahead.is_some() {
-            self.readiness.set(READABLE);
-        } else if !elsewhere {
-            // Nothing is left. The next edge is one that this thread, the
-            // home, has still to hear.
-            self.readiness.clear(READABLE | MAYBE_READABLE);
-            if self.readiness.get() & URGENT != 0 {
-                self.readiness.set(MAYBE_READABLE);
-            }
-        }
-        // No edge tells the home of a byte that was read ahead; after a
-        // callback it looks by itself.
-        if elsewhere || io.read_ahead.is_some() && !self.running.load(Ordering::Acquire) {
-            self.nudge();
-        }
-        let count = count.min(READ_SIZE);
-        io.received += count as u64;
-        Ok(Received::Bytes(count))
-    }
-
-    /// Whether a read would find something right now: asked of the kernel.
-    pub(super) fn is_readable(&self) -> bool {
-        let io = self.io.lock();
-        io.read_ahead.is_some()
-            || io.late_error != 0
-            || io.endpoint.as_ref().is_some_and(|e| crate::net::wait::is_readable(e.fd()))
-    }
-
-    /// Sends what the socket takes: first what was kept, then `data`; keeps
-    /// the rest. Returns the number of bytes sent by this call. With a send
-    /// timeout it waits for room until all is sent, each wait at most that
-    /// long; what a timeout leaves unsent stays in the buffer.
-    pub fn write(&self, data: &[u8]) -> Result<u64> {
-        let mut total = 0u64;
-        let mut data = data;
-        loop {
-            let (socket, timeout) = {
-                let mut io = self.io.lock();
-                let io = &mut *io;
-                let socket = match &io.endpoint {
-                    Some(Endpoint::Stream(socket)) => socket,
-                    Some(Endpoint::Listener(_)) => return Err(self.send_failed(libc::EPIPE)),
-                    None => return Err(self.gone()),
-                };
-                let full = !data.is_empty() && is_full(io.pending.len());
-                let taken = if full { &[] } else { data };
-                if data.is_empty() && io.pending.is_empty() {
-                    return Ok(total);
-                }
-                // In its home the edge for new room is heard after this call,
-                // elsewhere perhaps during it.
-                let elsewhere = !self.is_home_here();
-                if elsewhere {
-                    self.readiness.clear(WRITABLE);
-                }
-                match send(socket, &io.pending, taken) {
-                    Ok(count) => {
-                        total += count as u64;
-                        io.sent += count as u64;
-                        self.record_output(&mut io.output, io.pending.pending(), taken, count);
-                        let from_buffer = count.min(io.pending.len());
-                        io.pending.consume(from_buffer);
-                        io.pending.push(&taken[count - from_buffer..]);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => io.pending.push(taken),
-                    Err(error) => {
-                        let code = error.raw_os_error().unwrap_or(libc::EIO);
-                        io.pending.clear();
-                        io.send_error = code;
-                        self.readiness.set(WRITABLE);
-                        return Err(self.send_failed(code));
-                    }
-                }
-                if full {
-                    // What was waiting has had its chance to go.
-                    if is_full(io.pending.len()) {
-                        return Err(self.send_buffer_full(io.pending.len()));
-                    }
-                    continue;
-                }
-                data = &[];
-                if io.pending.is_empty() {
-                    io.send_error = 0;
-                    if elsewhere {
-                        self.readiness.set(WRITABLE);
-                        self.nudge();
-                    }
-                    return Ok(total);
-                }
-                io.send_error = libc::EAGAIN;
-                if !elsewhere {
-                    self.readiness.clear(WRITABLE);
-                }
-                if io.send_timeout.is_zero() {
-                    self.trace(|| format!("sent {total} bytes, {} kept", io.pending.len()));
-                    return Ok(total);
-                }
-                (Arc::clone(socket), io.send_timeout)
-            };
-            let until = Instant::now() + timeout.as_duration();
-            if !wait(socket.as_raw_fd(), Direction::Writable, Some(until)).unwrap_or(true) {
-                return Err(Error::timeout(format!(
-                    "channel {} timeout on send operation ({})",
-                    self.name(),
-                    timeout.dotted()
-                )));
-            }
-        }
-    }
-
-    fn send_buffer_full(&self, pending: usize) -> Error {
-        Error::with_code(
-            format!("channel {} send buffer is full ({pending} bytes)", self.name()),
-            &["NS_CONNCHAN", "SENDBUFFER"],
-        )
-    }
-
-    fn send_failed(&self, code: i32) -> Error {
-        let reason = errno::message(code);
-        Error::posix(format!("channel {} send operation failed: {reason}", self.name()), code)
-    }
-
-    /// At debug level 2 and above, appends what was sent to a file of the
-    /// channel's own in the temporary directory.
-    fn record_output(&self, output: &mut Option<Box<File>>, kept: &[u8], new: &[u8], count: usize) {
-        if self.debug.load(Ordering::Relaxed) < 1 {
-            return;
-        }
-        self.trace(|| format!("sent {count} bytes"));
-        if self.debug.load(Ordering::Relaxed) < 2 {
-            return;
-        }
-        let from_kept = count.min(kept.len());
-        let written = self.output_file(output).and_then(|file| {
-            file.write_all(&kept[..from_kept])?;
-            file.write_all(&new[..count - from_kept])
-        });
-        if let Err(error) = written {
-            log::write(log::WARNING, &format!("connchan {}: cannot record output: {error}", self.name()));
-        }
-    }
-
-    /// The file of `record_output`: a new one, readable by its owner alone,
-    /// under a name that nobody can guess.
-    fn output_file<'a>(&self, output: &'a mut Option<Box<File>>) -> io::Result<&'a mut File> {
-        if output.is_none() {
-            let mut suffix = [0; 6];
-            openssl::rand::rand_bytes(&mut suffix).map_err(io::Error::other)?;
-            let suffix: String = suffix.iter().map(|b| format!("{b:02x}")).collect();
-            let path = std::env::temp_dir().join(format!("OUT-{}-{suffix}", self.name()));
-            let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-            *output = Some(Box::new(file));
-        }
-        output.as_deref_mut().ok_or_else(|| io::Error::other("no file"))
-    }
-
     /// Whether the calling thread is the channel's home.
-    fn is_home_here(&self) -> bool {
+    pub(super) fn is_home_here(&self) -> bool {
         self.home_thread.load(Ordering::Acquire) == here()
     }
 
@@ -650,15 +436,45 @@ impl Channel {
         !self.running.swap(true, Ordering::AcqRel)
     }
 
+    /// Whether a callback is running, in whichever thread.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
     /// Ends what `begin_callback` began.
     pub(super) fn end_callback(&self) {
         self.running.store(false, Ordering::Release);
     }
 
+    /// Goes on with the handshake of a TLS connection.
+    pub(super) fn handshake(&self) -> std::result::Result<(), tls::Stop> {
+        match &mut self.io.lock().endpoint {
+            Some(Endpoint::Tls(session)) => session.handshake(),
+            _ => Err(tls::Stop::End { clean: true }),
+        }
+    }
+
+    /// What is known of a TLS connection.
+    pub fn tls_info(&self) -> Option<tls::Info> {
+        match &self.io.lock().endpoint {
+            Some(Endpoint::Tls(session)) => Some(session.info()),
+            _ => None,
+        }
+    }
+
+    /// The driver under which it is listed.
+    pub(super) fn driver(&self) -> Driver {
+        self.driver
+    }
+
     /// What `status` and `list` show.
     pub fn status(&self) -> Status {
         let io = self.io.lock();
-        let symbol = |code| if code == 0 { String::new() } else { errno::name(code) };
+        let symbol = |code| match code {
+            0 => String::new(),
+            TRUNCATED => "TRUNCATED".to_owned(),
+            code => errno::name(code),
+        };
         let (sent, received, send_buffer) = (io.sent, io.received, io.pending.len());
         let (send_error, receive_error) = (symbol(io.send_error), symbol(io.receive_error));
         drop(io);
@@ -677,32 +493,4 @@ impl Channel {
             callback: registration.map(|r| (r.script.to_string(), r.condition.letters())),
         }
     }
-}
-
-fn receive_failed(code: i32) -> Error {
-    Error::posix(errno::message(code), code)
-}
-
-/// One system call for what was kept and what is new.
-fn send(socket: &Socket, kept: &SendBuffer, new: &[u8]) -> io::Result<usize> {
-    if kept.is_empty() {
-        socket.send_with_flags(new, libc::MSG_NOSIGNAL)
-    } else {
-        socket
-            .send_vectored_with_flags(&[IoSlice::new(kept.pending()), IoSlice::new(new)], libc::MSG_NOSIGNAL)
-    }
-}
-
-/// Whether so many waiting bytes are enough: the peer does not read, and the
-/// buffer must not grow for ever.
-fn is_full(pending: usize) -> bool {
-    if pending == 0 {
-        return false;
-    }
-    let limit = config::get_int(CONFIG_SECTION, "connchanmaxsendbuffer", DEFAULT_MAX_SEND_BUFFER);
-    limit > 0 && pending as u64 >= limit as u64
-}
-
-fn default_receive_wait() -> TimeValue {
-    config::get_time(CONFIG_SECTION, "connchanrecvwait", DEFAULT_RECEIVE_WAIT)
 }

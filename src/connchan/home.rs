@@ -29,6 +29,9 @@ pub(super) enum Action {
     Callback(Rc<Script>),
     /// `ns_connchan listen`: the script hears the handle of each connection.
     Accept(Rc<Script>),
+    /// A TLS handshake, after which the accept script of the listener under
+    /// this key is called.
+    Handshake(Rc<Script>, Key),
 }
 
 /// An action and the interpreter it runs in.
@@ -39,7 +42,7 @@ pub(super) struct Bound {
 
 impl Bound {
     pub(super) fn script(&self) -> &Rc<Script> {
-        let (Action::Callback(script) | Action::Accept(script)) = &self.action;
+        let (Action::Callback(script) | Action::Accept(script) | Action::Handshake(script, _)) = &self.action;
         script
     }
 }
@@ -164,6 +167,20 @@ pub fn register(
 pub fn listen(interp: Interp, channel: &Arc<Channel>, script: &Obj) -> Result<()> {
     let bound = Bound { interp, action: Action::Accept(Rc::new(Script::new(script))) };
     enter(channel, bound, Condition::parse("r")?, None, None)
+}
+
+/// Enters a connection whose TLS handshake is to be made in `timeout`, for the
+/// listener under the key `listener`.
+pub(super) fn shake_hands(
+    accept: &Bound,
+    listener: Key,
+    channel: &Arc<Channel>,
+    timeout: Duration,
+) -> Result<()> {
+    let action = Action::Handshake(Rc::clone(accept.script()), listener);
+    let bound = Bound { interp: accept.interp, action };
+    let timeout = Some(timeout).filter(|t| !t.is_zero());
+    enter(channel, bound, Condition::parse("r")?, timeout, None)
 }
 
 fn enter(

@@ -4,15 +4,18 @@
 //! Who holds a channel: the table (while it is open), every Tcl value that
 //! names it, and the home reactor's entry while a callback is registered. Any
 //! thread may read, write, query or close it; its callback runs only in its
-//! home, the thread that registered it. `channel`, `send_buffer` and `table`
-//! know nothing of Tcl; `home` and `slice` run the scripts.
+//! home, the thread that registered it. `channel`, `transfer`, `driver`,
+//! `send_buffer` and `table` know nothing of Tcl; `home` and `slice` run the scripts.
 
 pub mod accept;
 pub mod channel;
+pub mod driver;
 pub mod home;
 pub mod open;
 mod send_buffer;
 mod slice;
 pub mod table;
+mod transfer;
 
-pub use channel::{Channel, Condition, Driver, Endpoint, Peer};
+pub use channel::{Channel, Condition, Endpoint, Peer};
+pub use driver::Driver;

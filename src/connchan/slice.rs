@@ -7,8 +7,10 @@
 
 use super::accept::{self, Next};
 use super::channel::Channel;
-use super::home::{close, log_script_error, Action, Bound, Home};
+use super::home::{close, log_script_error, shake_hands, Action, Bound, Home};
 use crate::base::log;
+use crate::net::tls::Stop;
+use crate::net::wait::Direction;
 use crate::reactor::{Key, Message, ERROR, MAYBE_READABLE, READABLE, WRITABLE};
 use crate::tcl::event_source::EventSource;
 use crate::tcl::script::{Call, Completion, Prepared};
@@ -71,12 +73,24 @@ enum Step {
     Expired,
     /// Accept from the listener, at most so many connections.
     Accept(usize),
+    /// Go on with the entry's TLS handshake.
+    Handshake,
     /// The script of a callback runs; afterwards the reasons from here on.
     Running(usize),
     /// The script runs to which an expired deadline was told.
     RunningExpired,
     /// The accept script runs; afterwards so many connections more.
     Accepting(usize),
+}
+
+/// What waited at a listener.
+enum Accept {
+    /// A connection; the handle for the script.
+    Script(Obj),
+    /// A connection whose handshake has begun.
+    Handshake,
+    /// Nothing more, for now.
+    Nothing,
 }
 
 /// What becomes of a registration after its script was called.
@@ -212,17 +226,25 @@ impl Home {
                 }
                 (Step::Accept(left), Some(entry)) => {
                     let in_time = left == ACCEPTS || left > 0 && Instant::now() < slice.end;
-                    match if in_time { self.accept(entry) } else { None } {
-                        Some(handle) => {
+                    match if in_time { self.accept(entry) } else { Accept::Nothing } {
+                        Accept::Script(handle) => {
                             self.prepare(&mut slice.call, entry, &handle, false);
                             Step::Accepting(left - 1)
                         }
-                        None => {
+                        Accept::Handshake => Step::Accept(left - 1),
+                        Accept::Nothing => {
                             self.reactor.borrow_mut().queue_if_ready(entry.key);
                             Step::Idle
                         }
                     }
                 }
+                (Step::Handshake, Some(entry)) => match self.handshake(entry) {
+                    Some(handle) => {
+                        self.prepare(&mut slice.call, entry, &handle, false);
+                        Step::Accepting(0)
+                    }
+                    None => Step::Idle,
+                },
                 (Step::Running(_) | Step::RunningExpired | Step::Accepting(_), _) => return true,
                 (_, None) => Step::Idle,
             };
@@ -270,6 +292,7 @@ impl Home {
                     return Some(match entry.bound.action {
                         Action::Accept(_) => Step::Accept(ACCEPTS),
                         Action::Callback(_) => Step::Reasons(0),
+                        Action::Handshake(..) => Step::Handshake,
                     })
                 }
                 None => {}
@@ -357,10 +380,18 @@ impl Home {
     /// over and which is claimed; for a listener the end of a pause.
     fn expire(&self, entry: &mut Serving) -> bool {
         let (key, channel) = (entry.key, &entry.channel);
-        if matches!(entry.bound.action, Action::Accept(_)) {
-            channel.readiness.set(READABLE);
-            self.reactor.borrow_mut().queue_if_ready(key);
-            return false;
+        match entry.bound.action {
+            Action::Accept(_) => {
+                channel.readiness.set(READABLE);
+                self.reactor.borrow_mut().queue_if_ready(key);
+                return false;
+            }
+            Action::Handshake(..) => {
+                accept::refuse(channel, &Stop::End { clean: false });
+                close(channel);
+                return false;
+            }
+            Action::Callback(_) => {}
         }
         // While a callback runs, the deadline is set anew when it ends.
         if channel.is_closed() || channel.is_home_elsewhere() || !channel.begin_callback() {
@@ -382,22 +413,69 @@ impl Home {
         call.prepare(entry.bound.interp, entry.bound.script(), word, keep);
     }
 
-    /// Accepts the next connection of a listener; its handle.
-    fn accept(&self, entry: &mut Serving) -> Option<Obj> {
+    /// Accepts the next connection of a listener.
+    fn accept(&self, entry: &mut Serving) -> Accept {
         // Asked anew each time: the script may close the listener, or give it
         // a callback.
         let still = self.refresh(entry) && matches!(entry.bound.action, Action::Accept(_));
         if !still || entry.bound.interp.is_deleted() {
-            return None;
+            return Accept::Nothing;
         }
         match accept::next(&entry.channel) {
             Next::Channel(accepted, handle) => {
                 entry.accepted = Some(accepted);
-                Some(handle)
+                Accept::Script(handle)
             }
-            Next::None => None,
+            Next::Handshake(accepted, timeout) => {
+                if shake_hands(&entry.bound, entry.key, &accepted, timeout).is_err() {
+                    close(&accepted);
+                }
+                Accept::Handshake
+            }
+            Next::None => Accept::Nothing,
             Next::Pause(pause) => {
                 self.reactor.borrow_mut().set_deadline(entry.key, Some(Instant::now() + pause));
+                Accept::Nothing
+            }
+        }
+    }
+
+    /// Goes on with a TLS handshake. When it is done, and there is still
+    /// someone who listens: the handle for the accept script.
+    fn handshake(&self, entry: &mut Serving) -> Option<Obj> {
+        let (key, channel) = (entry.key, &entry.channel);
+        let waits_for = match channel.handshake() {
+            Ok(()) => 0,
+            Err(Stop::Wait(Direction::Readable)) => READABLE,
+            Err(Stop::Wait(Direction::Writable)) => WRITABLE,
+            Err(stop) => {
+                accept::refuse(channel, &stop);
+                close(channel);
+                return None;
+            }
+        };
+        let mut reactor = self.reactor.borrow_mut();
+        if waits_for != 0 {
+            // Edges are heard in this thread only, so none is lost here.
+            channel.readiness.clear(waits_for);
+            reactor.set_interest(key, waits_for);
+            return None;
+        }
+        reactor.set_interest(key, 0);
+        reactor.set_deadline(key, None);
+        // Data may have come with the end of the handshake.
+        channel.readiness.set(MAYBE_READABLE | WRITABLE);
+        let Action::Handshake(_, listener) = entry.bound.action else { return None };
+        let accept = reactor.payload(listener).map(|b| Rc::clone(&b.bound));
+        drop(reactor);
+        match accept {
+            Some(bound) if matches!(bound.action, Action::Accept(_)) && !bound.interp.is_deleted() => {
+                entry.bound = bound;
+                entry.accepted = Some(Arc::clone(channel));
+                Some(accept::introduce(channel))
+            }
+            _ => {
+                close(channel);
                 None
             }
         }
@@ -453,7 +531,8 @@ fn is_due(channel: &Channel, interest: u8, reason: u8) -> bool {
     }
     let bits = readiness.get();
     match reason {
-        READABLE if bits & MAYBE_READABLE != 0 => {
+        // Of TLS a readable socket tells little: perhaps half a record.
+        READABLE if bits & MAYBE_READABLE != 0 || bits & READABLE != 0 && channel.is_tls() => {
             readiness.clear(READABLE | MAYBE_READABLE);
             let readable = channel.is_readable();
             if readable {

@@ -9,4 +9,5 @@ pub mod connect;
 pub mod descriptor;
 pub mod listen;
 pub mod sys;
+pub mod tls;
 pub mod wait;

@@ -16,7 +16,7 @@ mod readiness;
 mod timers;
 
 pub use mailbox::{Mailbox, Message};
-pub use readiness::{Readiness, ERROR, HANGUP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
+pub use readiness::{Readiness, CROSSED, ERROR, HANGUP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
 
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};

@@ -25,6 +25,10 @@ const ERROR_TOLD: u8 = 32;
 /// mark, with more behind it. Never cleared.
 pub const URGENT: u8 = 64;
 
+/// What was to be done in one direction has to wait for the other (TLS): the
+/// next edge, of whichever, is one for both.
+pub const CROSSED: u8 = 128;
+
 /// Readiness bits of a descriptor.
 #[derive(Debug, Default)]
 pub struct Readiness(AtomicU8);
@@ -42,8 +46,13 @@ impl Readiness {
 
     /// Adds what the kernel reports.
     pub(super) fn hear(&self, bits: u8) {
-        let told = self.get() & ERROR_TOLD != 0;
-        self.set(if told { bits & !ERROR } else { bits });
+        let before = self.get();
+        let mut bits = if before & ERROR_TOLD != 0 { bits & !ERROR } else { bits };
+        if before & CROSSED != 0 && bits & (READABLE | WRITABLE) != 0 {
+            self.clear(CROSSED);
+            bits |= WRITABLE | MAYBE_READABLE;
+        }
+        self.set(bits);
     }
 
     /// Takes note that a script is being told of the error condition.

@@ -2,8 +2,10 @@
 
 use crate::base::{Error, Result};
 use crate::commands::{ns_set, server};
-use crate::connchan::{home, open as opening, Channel};
-use crate::tcl::args::{word, Kind, Opt, Syntax, Value};
+use crate::connchan::open::{self as opening, TlsOptions};
+use crate::connchan::{home, Channel};
+use crate::net::tls::ClientSettings;
+use crate::tcl::args::{word, Kind, Opt, Parsed, Syntax, Value};
 use crate::tcl::{Interp, Obj, Outcome};
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -18,6 +20,22 @@ fn give(interp: Interp, channel: Arc<Channel>) -> Outcome {
 
 fn text(value: &Value) -> String {
     value.obj.text().into_owned()
+}
+
+/// The TLS options, by the indexes of -cafile, -capath, -cert, -key, -hostname
+/// and -insecure.
+fn tls_options<const O: usize, const W: usize>(parsed: &Parsed<O, W>, at: [usize; 6]) -> TlsOptions {
+    TlsOptions {
+        settings: ClientSettings {
+            ca_file: parsed.text(at[0]),
+            ca_path: parsed.text(at[1]),
+            certificate: parsed.text(at[2]),
+            key: parsed.text(at[3]),
+            insecure: parsed.has(at[5]),
+            alpn: Vec::new(),
+        },
+        hostname: parsed.text(at[4]),
+    }
 }
 
 pub(super) fn connect(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
@@ -37,15 +55,9 @@ pub(super) fn connect(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         required: 2,
     };
     let parsed = SYNTAX.parse(interp, name, args)?;
-    if parsed.has(7) {
-        return Err(Error::with_code(
-            "TLS is not available in this version of ns_connchan",
-            &["NS_CONNCHAN", "UNSUPPORTED"],
-        )
-        .into());
-    }
+    let with_tls = parsed.has(7);
     for (option, spelling) in [(5, "-insecure"), (0, "-caFile"), (1, "-caPath"), (2, "-cert"), (3, "-key")] {
-        if parsed.has(option) {
+        if !with_tls && parsed.has(option) {
             return Err(
                 Error::new(format!("parameter '{spelling}' only allowed on HTTPS connections")).into()
             );
@@ -53,7 +65,8 @@ pub(super) fn connect(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     }
     let port = parsed.word(1).number() as u16;
     let timeout = parsed.time(6).unwrap_or(opening::DEFAULT_TIMEOUT);
-    give(interp, opening::connect_tcp(&text(&parsed.word(0)), port, timeout)?)
+    let tls = with_tls.then(|| tls_options(&parsed, [0, 1, 2, 3, 4, 5]));
+    give(interp, opening::connect(&text(&parsed.word(0)), port, tls, timeout)?)
 }
 
 pub(super) fn open(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
@@ -89,9 +102,10 @@ pub(super) fn open(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         headers: &headers,
         driver: driver.as_deref(),
         unix_socket: unix_socket.as_deref(),
+        tls: tls_options(&parsed, [0, 1, 2, 3, 6, 7]),
         timeout: parsed.time(9).unwrap_or(opening::DEFAULT_TIMEOUT),
     };
-    give(interp, opening::open(&request)?)
+    give(interp, opening::open(request)?)
 }
 
 pub(super) fn listen(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {

@@ -70,7 +70,8 @@ pub(super) fn status(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         required: 1,
     };
     let parsed = SYNTAX.parse(interp, name, args)?;
-    let status = channel(parsed.word(0).obj)?.status();
+    let channel = channel(parsed.word(0).obj)?;
+    let status = channel.status();
     let mut pairs = vec![
         ("start", Obj::from_str(&system_time_dotted(status.started))),
         ("driver", Obj::from_str(status.driver)),
@@ -86,6 +87,13 @@ pub(super) fn status(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     if let Some((script, condition)) = status.callback {
         pairs.push(("callback", Obj::from_str(&script)));
         pairs.push(("condition", Obj::from_str(&condition)));
+    }
+    if let Some(tls) = channel.tls_info() {
+        pairs.push(("tlsversion", Obj::from_str(&tls.version)));
+        pairs.push(("tlscipher", Obj::from_str(&tls.cipher)));
+        pairs.push(("tlsresumed", Obj::from_int(i64::from(tls.resumed))));
+        pairs.push(("alpn", Obj::from_str(&tls.alpn)));
+        pairs.push(("tlspeer", Obj::from_str(&tls.peer)));
     }
     interp.set_result(&Obj::from_pairs(pairs));
     Ok(())

@@ -1,0 +1,421 @@
+//! Moving bytes: what `read` and `write` do to a channel, plain or TLS
+//! (spec/ns_connchan.md section 4).
+//!
+//! An attempt to receive or send is made under the channel's lock and never
+//! waits; waiting is done between attempts, without the lock. How readiness is
+//! kept up: see `reactor::Readiness`.
+
+use super::channel::{Channel, Endpoint, Io, CONFIG_SECTION, READ_SIZE, TRUNCATED};
+use super::send_buffer::SendBuffer;
+use crate::base::time_value::TimeValue;
+use crate::base::{config, errno, log, Error, Result};
+use crate::net::tls::{Failure, Session, Stop};
+use crate::net::wait::{wait, Direction};
+use crate::reactor::{CROSSED, HANGUP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
+use socket2::Socket;
+use std::fs::File;
+use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// How long `read` waits when no receive timeout is set; parameter
+/// `connchanrecvwait`.
+const DEFAULT_RECEIVE_WAIT: TimeValue = TimeValue::from_secs(30);
+
+/// Bytes that may wait in a send buffer before further writes are refused;
+/// parameter `connchanmaxsendbuffer`, 0 for no limit.
+const DEFAULT_MAX_SEND_BUFFER: i64 = 256 << 20;
+
+/// Where received bytes arrive: one more than a read returns.
+pub type Buffer = [u8; READ_SIZE + 1];
+
+/// What one attempt to receive gave.
+enum Received {
+    /// So many bytes; none at the end of file.
+    Bytes(usize),
+    /// Nothing yet: what to wait for, and how long.
+    Nothing(Arc<Socket>, Direction, TimeValue),
+}
+
+/// Why an attempt to send did not take everything.
+enum Unsent {
+    /// The socket has to become ready first.
+    Later(Direction),
+    /// The connection is of no use.
+    Failed(Failure),
+}
+
+impl Channel {
+    /// Receives what is there, at most `READ_SIZE` bytes; empty is the end of
+    /// file. Waits for data up to the receive timeout.
+    ///
+    /// The bytes arrive in `buffer`, which is one larger: a receive that leaves
+    /// room in it has taken everything, so that nobody needs to ask whether
+    /// there is more. The byte too many is kept for the next read.
+    pub fn read<'a>(&self, buffer: &'a mut Buffer) -> Result<&'a [u8]> {
+        let mut deadline = None;
+        loop {
+            let (socket, direction, timeout) = match self.receive(buffer)? {
+                Received::Bytes(count) => {
+                    self.trace(|| format!("received {count} bytes"));
+                    return Ok(&buffer[..count]);
+                }
+                Received::Nothing(socket, direction, timeout) => (socket, direction, timeout),
+            };
+            let until = *deadline.get_or_insert_with(|| Instant::now() + timeout.as_duration());
+            match wait(socket.as_raw_fd(), direction, Some(until)) {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(Error::timeout(format!(
+                        "channel {} timeout on receive operation ({})",
+                        self.name(),
+                        timeout.dotted()
+                    )))
+                }
+                Err(error) => return Err(receive_failed(error.raw_os_error().unwrap_or(libc::EIO))),
+            }
+        }
+    }
+
+    /// One attempt to receive, without waiting.
+    fn receive(&self, buffer: &mut Buffer) -> Result<Received> {
+        let mut io = self.io().lock();
+        let io = &mut *io;
+        let socket = match &io.endpoint {
+            Some(Endpoint::Stream(socket)) => socket,
+            Some(Endpoint::Tls(_)) => return self.receive_tls(io, buffer),
+            Some(Endpoint::Listener(_)) => return Err(receive_failed(libc::ENOTCONN)),
+            None => return Err(self.gone()),
+        };
+        if io.late_error != 0 {
+            return Err(receive_failed(std::mem::take(&mut io.late_error)));
+        }
+        let elsewhere = self.begin_receive();
+        let kept = usize::from(io.read_ahead.is_some());
+        buffer[0] = io.read_ahead.unwrap_or_default();
+        let (count, ended) = loop {
+            match (&**socket).read(&mut buffer[kept..]) {
+                Ok(received) => break (kept + received, received == 0 || self.readiness.get() & HANGUP != 0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && kept > 0 => break (kept, false),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !elsewhere {
+                        self.readiness.clear(READABLE | MAYBE_READABLE);
+                    }
+                    let timeout = receive_wait(io.receive_timeout);
+                    return Ok(Received::Nothing(Arc::clone(socket), Direction::Readable, timeout));
+                }
+                Err(error) => {
+                    let code = error.raw_os_error().unwrap_or(libc::EIO);
+                    io.receive_error = code;
+                    self.readiness.set(READABLE);
+                    if kept == 0 {
+                        return Err(receive_failed(code));
+                    }
+                    // What was read ahead goes first.
+                    io.late_error = code;
+                    break (kept, true);
+                }
+            }
+        };
+        io.read_ahead = (count > READ_SIZE).then(|| buffer[READ_SIZE]);
+        let kept_back = io.read_ahead.is_some();
+        self.end_receive(elsewhere, ended || kept_back, kept_back);
+        let count = count.min(READ_SIZE);
+        io.received += count as u64;
+        Ok(Received::Bytes(count))
+    }
+
+    fn receive_tls(&self, io: &mut Io, buffer: &mut Buffer) -> Result<Received> {
+        let Some(Endpoint::Tls(session)) = &mut io.endpoint else { return Err(self.gone()) };
+        let elsewhere = self.begin_receive();
+        match session.read(&mut buffer[..READ_SIZE]) {
+            Ok(count) => {
+                let inside = session.may_have_more();
+                self.end_receive(elsewhere, inside || self.readiness.get() & HANGUP != 0, inside);
+                io.received += count as u64;
+                Ok(Received::Bytes(count))
+            }
+            Err(Stop::Wait(direction)) => {
+                if !elsewhere {
+                    self.readiness.clear(READABLE | MAYBE_READABLE);
+                }
+                if direction == Direction::Writable {
+                    self.readiness.set(CROSSED);
+                }
+                let timeout = receive_wait(io.receive_timeout);
+                Ok(Received::Nothing(Arc::clone(session.socket()), direction, timeout))
+            }
+            Err(Stop::End { clean }) => {
+                if !clean && io.receive_error == 0 {
+                    io.receive_error = TRUNCATED;
+                }
+                self.end_receive(elsewhere, true, true);
+                Ok(Received::Bytes(0))
+            }
+            Err(Stop::Failed(failure)) => {
+                io.receive_error = failure.errno();
+                self.end_receive(elsewhere, true, true);
+                Err(failure.of_transfer(""))
+            }
+        }
+    }
+
+    /// Notes that a receive begins. True when the calling thread is not the
+    /// channel's home.
+    fn begin_receive(&self) -> bool {
+        let elsewhere = !self.is_home_here();
+        if elsewhere {
+            // The home reactor may hear an edge for what is read here: it
+            // shall look before it calls a script.
+            self.readiness.clear(READABLE);
+            self.readiness.set(MAYBE_READABLE);
+        }
+        elsewhere
+    }
+
+    /// Notes what a receive has left: `more` to read, part of it perhaps held
+    /// `back` on our side of the socket, where no edge tells of it.
+    fn end_receive(&self, elsewhere: bool, more: bool, back: bool) {
+        if more {
+            self.readiness.set(READABLE);
+        } else if !elsewhere {
+            // Nothing is left. The next edge is one that this thread, the
+            // home, has still to hear.
+            self.readiness.clear(READABLE | MAYBE_READABLE);
+            if self.readiness.get() & URGENT != 0 {
+                self.readiness.set(MAYBE_READABLE);
+            }
+        }
+        // After a callback its home looks by itself.
+        if elsewhere || back && !self.is_running() {
+            self.nudge();
+        }
+    }
+
+    /// Whether a read would find something right now: asked of the kernel, and
+    /// of OpenSSL, since a readable socket may hold less than a record.
+    pub(super) fn is_readable(&self) -> bool {
+        let mut io = self.io().lock();
+        if io.read_ahead.is_some() || io.late_error != 0 {
+            return true;
+        }
+        match &mut io.endpoint {
+            Some(Endpoint::Tls(session)) => match session.peek() {
+                Ok(()) => true,
+                Err(direction) => {
+                    if direction == Direction::Writable {
+                        self.readiness.set(CROSSED);
+                    }
+                    false
+                }
+            },
+            Some(other) => crate::net::wait::is_readable(other.fd()),
+            None => false,
+        }
+    }
+
+    /// Sends what the socket takes: first what was kept, then `data`; keeps
+    /// the rest. Returns the number of bytes sent by this call. With a send
+    /// timeout it waits for room until all is sent, each wait at most that
+    /// long; what a timeout leaves unsent stays in the buffer.
+    pub fn write(&self, data: &[u8]) -> Result<u64> {
+        let mut total = 0u64;
+        let mut data = data;
+        loop {
+            let (socket, direction, timeout) = {
+                let mut io = self.io().lock();
+                let io = &mut *io;
+                let full = !data.is_empty() && is_full(io.pending.len());
+                let taken = if full { &[] } else { data };
+                // In its home the edge for new room is heard after this call,
+                // elsewhere perhaps during it.
+                let elsewhere = !self.is_home_here();
+                let (count, unsent) = match &mut io.endpoint {
+                    Some(Endpoint::Listener(_)) => return Err(self.send_failed(&Failure::Os(libc::EPIPE))),
+                    None => return Err(self.gone()),
+                    Some(_) if data.is_empty() && io.pending.is_empty() => return Ok(total),
+                    Some(stream) => {
+                        if elsewhere {
+                            self.readiness.clear(WRITABLE);
+                        }
+                        match stream {
+                            Endpoint::Tls(session) => send_tls(session, io.pending.pending(), taken),
+                            Endpoint::Stream(socket) => send(socket, &io.pending, taken),
+                            Endpoint::Listener(_) => unreachable!("refused above"),
+                        }
+                    }
+                };
+                let direction = match unsent {
+                    Some(Unsent::Failed(failure)) => {
+                        io.pending.clear();
+                        io.send_error = failure.errno();
+                        self.readiness.set(WRITABLE);
+                        return Err(self.send_failed(&failure));
+                    }
+                    Some(Unsent::Later(direction)) => direction,
+                    None => Direction::Writable,
+                };
+                total += count as u64;
+                io.sent += count as u64;
+                if count > 0 {
+                    self.record_output(&mut io.output, io.pending.pending(), taken, count);
+                }
+                let from_buffer = count.min(io.pending.len());
+                io.pending.consume(from_buffer);
+                io.pending.push(&taken[count - from_buffer..]);
+                if full {
+                    // What was waiting has had its chance to go.
+                    if is_full(io.pending.len()) {
+                        return Err(self.send_buffer_full(io.pending.len()));
+                    }
+                    continue;
+                }
+                data = &[];
+                if io.pending.is_empty() {
+                    io.send_error = 0;
+                    if elsewhere {
+                        self.readiness.set(WRITABLE);
+                        self.nudge();
+                    }
+                    return Ok(total);
+                }
+                io.send_error = libc::EAGAIN;
+                if !elsewhere {
+                    self.readiness.clear(WRITABLE);
+                }
+                if direction == Direction::Readable {
+                    self.readiness.set(CROSSED);
+                }
+                if io.send_timeout.is_zero() {
+                    self.trace(|| format!("sent {total} bytes, {} kept", io.pending.len()));
+                    return Ok(total);
+                }
+                let Some(socket) = io.endpoint.as_ref().and_then(Endpoint::socket) else {
+                    return Err(self.gone());
+                };
+                (Arc::clone(socket), direction, io.send_timeout)
+            };
+            let until = Instant::now() + timeout.as_duration();
+            if !wait(socket.as_raw_fd(), direction, Some(until)).unwrap_or(true) {
+                return Err(Error::timeout(format!(
+                    "channel {} timeout on send operation ({})",
+                    self.name(),
+                    timeout.dotted()
+                )));
+            }
+        }
+    }
+
+    fn send_buffer_full(&self, pending: usize) -> Error {
+        Error::with_code(
+            format!("channel {} send buffer is full ({pending} bytes)", self.name()),
+            &["NS_CONNCHAN", "SENDBUFFER"],
+        )
+    }
+
+    fn send_failed(&self, failure: &Failure) -> Error {
+        failure.of_transfer(&format!("channel {} send operation failed: ", self.name()))
+    }
+
+    /// At debug level 2 and above, appends what was sent to a file of the
+    /// channel's own in the temporary directory.
+    fn record_output(&self, output: &mut Option<Box<File>>, kept: &[u8], new: &[u8], count: usize) {
+        if self.debug(-1) < 1 {
+            return;
+        }
+        self.trace(|| format!("sent {count} bytes"));
+        if self.debug(-1) < 2 {
+            return;
+        }
+        let from_kept = count.min(kept.len());
+        let written = self.output_file(output).and_then(|file| {
+            file.write_all(&kept[..from_kept])?;
+            file.write_all(&new[..count - from_kept])
+        });
+        if let Err(error) = written {
+            log::write(log::WARNING, &format!("connchan {}: cannot record output: {error}", self.name()));
+        }
+    }
+
+    /// The file of `record_output`: a new one, readable by its owner alone,
+    /// under a name that nobody can guess.
+    fn output_file<'a>(&self, output: &'a mut Option<Box<File>>) -> io::Result<&'a mut File> {
+        if output.is_none() {
+            let mut suffix = [0; 6];
+            openssl::rand::rand_bytes(&mut suffix).map_err(io::Error::other)?;
+            let suffix: String = suffix.iter().map(|b| format!("{b:02x}")).collect();
+            let path = std::env::temp_dir().join(format!("OUT-{}-{suffix}", self.name()));
+            let file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+            *output = Some(Box::new(file));
+        }
+        output.as_deref_mut().ok_or_else(|| io::Error::other("no file"))
+    }
+}
+
+fn receive_failed(code: i32) -> Error {
+    Error::posix(errno::message(code), code)
+}
+
+/// One system call for what was kept and what is new: bytes sent, and why they
+/// may be fewer than all.
+fn send(socket: &Socket, kept: &SendBuffer, new: &[u8]) -> (usize, Option<Unsent>) {
+    loop {
+        let result = if kept.is_empty() {
+            socket.send_with_flags(new, libc::MSG_NOSIGNAL)
+        } else {
+            let both = [IoSlice::new(kept.pending()), IoSlice::new(new)];
+            socket.send_vectored_with_flags(&both, libc::MSG_NOSIGNAL)
+        };
+        return match result {
+            Ok(count) => (count, None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                (0, Some(Unsent::Later(Direction::Writable)))
+            }
+            Err(error) => (0, Some(Unsent::Failed(Failure::Os(error.raw_os_error().unwrap_or(libc::EIO))))),
+        };
+    }
+}
+
+/// The same over TLS, record by record. A failure behind a success is met
+/// again by the next call.
+fn send_tls(session: &mut Session, kept: &[u8], new: &[u8]) -> (usize, Option<Unsent>) {
+    let mut total = 0;
+    for part in [kept, new] {
+        let mut sent = 0;
+        while sent < part.len() {
+            match session.write(&part[sent..]) {
+                Ok(count) => {
+                    sent += count;
+                    total += count;
+                }
+                Err(Stop::Wait(direction)) => return (total, Some(Unsent::Later(direction))),
+                Err(Stop::Failed(_) | Stop::End { .. }) if total > 0 => return (total, None),
+                Err(Stop::Failed(failure)) => return (0, Some(Unsent::Failed(failure))),
+                Err(Stop::End { .. }) => return (0, Some(Unsent::Failed(Failure::Os(libc::EPIPE)))),
+            }
+        }
+    }
+    (total, None)
+}
+
+/// Whether so many waiting bytes are enough: the peer does not read, and the
+/// buffer must not grow for ever.
+fn is_full(pending: usize) -> bool {
+    if pending == 0 {
+        return false;
+    }
+    let limit = config::get_int(CONFIG_SECTION, "connchanmaxsendbuffer", DEFAULT_MAX_SEND_BUFFER);
+    limit > 0 && pending as u64 >= limit as u64
+}
+
+fn receive_wait(timeout: TimeValue) -> TimeValue {
+    if timeout.is_zero() {
+        config::get_time(CONFIG_SECTION, "connchanrecvwait", DEFAULT_RECEIVE_WAIT)
+    } else {
+        timeout
+    }
+}
