@@ -7,7 +7,7 @@ mod ns_log;
 mod ns_set;
 mod server;
 
-use crate::connchan::home;
+use crate::connchan::{background, home};
 use crate::net::descriptor;
 use crate::tcl::command::{create, CommandProc};
 use crate::tcl::event_source::{tcl_uses_select, SELECT_LIMIT};
@@ -31,7 +31,10 @@ pub fn install(interp: Interp) -> Outcome {
         if tcl_uses_select() {
             descriptor::keep_free_below(SELECT_LIMIT);
         }
-        lifetime::at_process_exit(home::shutdown);
+        lifetime::at_process_exit(|| {
+            home::shutdown();
+            background::stop();
+        });
     });
     if !lifetime::is_attached(interp) {
         home::settle(interp)?;

@@ -6,6 +6,8 @@
 //! waiting or while a script runs. Waiting readers hold the socket itself, so
 //! that its descriptor cannot be taken by another while they do.
 
+use super::background;
+use super::connecting::{Connecting, Unconnected};
 use super::driver::Driver;
 use super::send_buffer::SendBuffer;
 use super::table;
@@ -70,14 +72,20 @@ pub enum Endpoint {
     Tls(Box<tls::Session>),
     /// A listening socket.
     Listener(Arc<Listening>),
+    /// A connection in the making.
+    Connecting(Box<Connecting>),
+    /// One that could not be made.
+    Unconnected(Box<Unconnected>),
 }
 
 impl Endpoint {
-    pub(super) fn fd(&self) -> RawFd {
+    /// The descriptor, if it is one.
+    pub(super) fn fd(&self) -> Option<RawFd> {
         match self {
-            Endpoint::Stream(socket) => socket.as_raw_fd(),
-            Endpoint::Tls(session) => session.fd(),
-            Endpoint::Listener(listening) => listening.listener.socket.as_raw_fd(),
+            Endpoint::Stream(socket) => Some(socket.as_raw_fd()),
+            Endpoint::Tls(session) => Some(session.fd()),
+            Endpoint::Listener(listening) => Some(listening.listener.socket.as_raw_fd()),
+            Endpoint::Connecting(_) | Endpoint::Unconnected(_) => None,
         }
     }
 
@@ -86,7 +94,7 @@ impl Endpoint {
         match self {
             Endpoint::Stream(socket) => Some(socket),
             Endpoint::Tls(session) => Some(session.socket()),
-            Endpoint::Listener(_) => None,
+            Endpoint::Listener(_) | Endpoint::Connecting(_) | Endpoint::Unconnected(_) => None,
         }
     }
 }
@@ -166,6 +174,7 @@ pub struct Callback {
 /// The socket and its state.
 pub(super) struct Io {
     pub(super) endpoint: Option<Endpoint>,
+    pub(super) peer: Peer,
     pub(super) pending: SendBuffer,
     /// A byte that was received but did not fit the last read.
     pub(super) read_ahead: Option<u8>,
@@ -189,10 +198,14 @@ pub struct Channel {
     id: AtomicU64,
     started: SystemTime,
     driver: Driver,
-    peer: Peer,
+    tls: bool,
     /// What the home reactor knows of the descriptor.
     pub readiness: Readiness,
     closed: AtomicBool,
+    /// Its connection could not be made.
+    failed: AtomicBool,
+    /// The background holds it.
+    in_background: AtomicBool,
     /// A callback is running, in whichever thread.
     running: AtomicBool,
     /// A callback was registered at some time.
@@ -226,6 +239,10 @@ pub struct Status {
     pub receive_error: String,
     /// Script and condition letters.
     pub callback: Option<(String, String)>,
+    /// Whether its connection is still being made.
+    pub connecting: bool,
+    /// Why it could not be made.
+    pub error: Option<Error>,
 }
 
 /// A number for the calling thread, never 0 and unique among those that live.
@@ -244,19 +261,25 @@ impl Channel {
 
     /// Makes a channel that has no name yet: no script can reach it.
     pub(super) fn unlisted(endpoint: Endpoint, driver: Driver, peer: Peer) -> Arc<Channel> {
+        // What came with the end of a handshake is in OpenSSL's buffer, and no
+        // edge will tell of it.
+        let suspected = if matches!(endpoint, Endpoint::Tls(_)) { MAYBE_READABLE } else { 0 };
         let channel = Arc::new(Channel {
             id: AtomicU64::new(u64::MAX),
             started: SystemTime::now(),
             driver,
-            peer,
+            tls: driver.is_tls() && !matches!(endpoint, Endpoint::Listener(_)),
             readiness: Readiness::default(),
             closed: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            in_background: AtomicBool::new(false),
             running: AtomicBool::new(false),
             had_callback: AtomicBool::new(false),
             debug: AtomicI32::new(0),
             home_thread: AtomicUsize::new(0),
             io: Mutex::new(Io {
                 endpoint: Some(endpoint),
+                peer,
                 pending: SendBuffer::default(),
                 read_ahead: None,
                 late_error: 0,
@@ -270,11 +293,7 @@ impl Channel {
             }),
             callback: Mutex::default(),
         });
-        if channel.is_tls() {
-            // What came with the end of the handshake is in OpenSSL's buffer,
-            // and no edge will tell of it.
-            channel.readiness.set(MAYBE_READABLE);
-        }
+        channel.readiness.set(suspected);
         channel
     }
 
@@ -294,9 +313,25 @@ impl Channel {
         format!("conn{}", self.id())
     }
 
+    /// Its connection could not be made: every reason is there, to be told
+    /// once to each registration.
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.readiness.set(READABLE | WRITABLE | ERROR);
+    }
+
+    /// Whether its connection could not be made.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_in_background(&self, held: bool) {
+        self.in_background.store(held, Ordering::Release);
+    }
+
     /// Whether it speaks TLS.
     pub(super) fn is_tls(&self) -> bool {
-        self.driver.is_tls() && !matches!(self.peer, Peer::Listening)
+        self.tls
     }
 
     pub(super) fn io(&self) -> &Mutex<Io> {
@@ -344,6 +379,9 @@ impl Channel {
             }
         }
         drop(endpoint);
+        if self.in_background.load(Ordering::Acquire) {
+            background::forget(self.id());
+        }
         let mut callback = self.callback.lock();
         callback.registration = None;
         callback.place.take()
@@ -351,7 +389,7 @@ impl Channel {
 
     /// Its descriptor, while it is open.
     pub fn fd(&self) -> Option<RawFd> {
-        self.io.lock().endpoint.as_ref().map(Endpoint::fd)
+        self.io.lock().endpoint.as_ref().and_then(Endpoint::fd)
     }
 
     /// The listening socket, when it is one and open.
@@ -477,13 +515,19 @@ impl Channel {
         };
         let (sent, received, send_buffer) = (io.sent, io.received, io.pending.len());
         let (send_error, receive_error) = (symbol(io.send_error), symbol(io.receive_error));
+        let peer = io.peer.text();
+        let connecting = matches!(io.endpoint, Some(Endpoint::Connecting(_)));
+        let error = match &io.endpoint {
+            Some(Endpoint::Unconnected(unconnected)) => Some(unconnected.error.clone()),
+            _ => None,
+        };
         drop(io);
         let callback = self.callback.lock();
         let registration = callback.registration.as_ref();
         Status {
             started: self.started,
             driver: self.driver.name(),
-            peer: self.peer.text(),
+            peer,
             thread: if self.had_callback.load(Ordering::Relaxed) { "-socks-" } else { "" },
             sent,
             received,
@@ -491,6 +535,8 @@ impl Channel {
             send_error,
             receive_error,
             callback: registration.map(|r| (r.script.to_string(), r.condition.letters())),
+            connecting,
+            error,
         }
     }
 }

@@ -192,9 +192,13 @@ fn enter(
 ) -> Result<()> {
     let refused = || Error::new("could not register callback");
     let home = current().ok_or_else(refused)?;
-    let fd = channel.fd().ok_or_else(|| Channel::missing(&channel.name()))?;
+    let fd = channel.fd();
     let bound = Rc::new(bound);
-    let moved = channel.change_callback(|callback| {
+    if channel.has_failed() {
+        // Whoever comes late hears of it, too.
+        channel.fail();
+    }
+    let (key, moved) = channel.change_callback(|callback| {
         let mut moved = false;
         let mut reactor = home.reactor.borrow_mut();
         let key = match &callback.place {
@@ -230,13 +234,24 @@ fn enter(
         // What is known of a channel's readiness already is no edge any more.
         reactor.queue_if_ready(key);
         callback.registration = registration;
-        Ok(moved)
+        Ok((key, moved))
     })?;
+    if fd.is_none() {
+        // It may have been connected since it was looked at, before there was
+        // anybody to tell.
+        home.attach(key);
+    }
     if moved {
         // An older entry from the time when it was at home here goes now.
         home.read_mail();
     }
     Ok(())
+}
+
+/// Whether the calling thread is inside a callback: what waits there makes all
+/// its channels wait.
+pub fn in_callback() -> bool {
+    current().is_some_and(|home| !home.slices.borrow().is_empty())
 }
 
 /// Closes a channel and removes its entry, wherever that is.
@@ -296,6 +311,18 @@ impl Home {
             // Taken out first: deleting an interpreter closes channels.
             drop(self.held.take());
         }
+    }
+
+    /// Gives an entry the descriptor of its channel, if that has one by now.
+    pub(super) fn attach(&self, key: Key) {
+        let Some((channel, _)) = self.peek(key) else { return };
+        let mut reactor = self.reactor.borrow_mut();
+        if let Some(fd) = channel.fd() {
+            if let Err(error) = reactor.attach(key, fd) {
+                log::write(log::ERROR, &format!("{}: cannot wait for events: {error}", channel.name()));
+            }
+        }
+        reactor.queue_if_ready(key);
     }
 
     /// Takes out an entry whose channel was closed or has moved.

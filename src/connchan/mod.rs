@@ -8,7 +8,9 @@
 //! `send_buffer` and `table` know nothing of Tcl; `home` and `slice` run the scripts.
 
 pub mod accept;
+pub mod background;
 pub mod channel;
+mod connecting;
 pub mod driver;
 pub mod home;
 pub mod open;

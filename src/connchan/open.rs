@@ -1,28 +1,31 @@
 //! Making channels: `connect` and `open` (spec/ns_connchan.md section 7).
 
-use super::channel::{Channel, Endpoint, Listening, Peer};
+use super::background;
+use super::channel::{Channel, Endpoint, Listening, Peer, CONFIG_SECTION};
+use super::connecting::{wait_for, Goal};
 use super::driver::Driver;
 use super::home;
 use crate::base::time_value::TimeValue;
-use crate::base::{config, errno, Error, Result};
+use crate::base::{config, Error, Result};
 use crate::http::request::request_block;
 use crate::http::url::Url;
+use crate::net::address;
+use crate::net::connect::Connector;
+use crate::net::dial::Dial;
 use crate::net::listen::Listener;
-use crate::net::tls::{ClientSettings, Server, ServerSettings, Session, Stop, Target};
-use crate::net::wait::wait;
-use crate::net::{address, connect};
-use socket2::Socket;
-use std::io;
+use crate::net::tls::{ClientSettings, Server, ServerSettings, Target};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What `connect` and `open` wait when no timeout is given.
 pub const DEFAULT_TIMEOUT: TimeValue = TimeValue::from_secs(1);
 
-/// The least that a connect is given, as in the reference: a timeout of 0
-/// would otherwise fail before an answer could come.
+/// The least that a connect that waits is given, as in the reference.
 const LEAST_TIMEOUT: TimeValue = TimeValue::from_millis(100);
+
+/// How long connecting without waiting may take in all; parameter
+/// `connchanconnectwait`.
+const DEFAULT_CONNECT_WAIT: TimeValue = TimeValue::from_secs(120);
 
 /// What `open` sends and how.
 pub struct Request<'a> {
@@ -54,109 +57,54 @@ pub struct TlsOptions {
     pub hostname: Option<String>,
 }
 
-/// Where to connect to, and until when.
-struct Goal<'a> {
-    /// A host, or the path of a unix socket.
-    host: &'a str,
-    /// The port; 0 of a unix socket.
-    port: u16,
-    timeout: TimeValue,
-    deadline: Instant,
-}
-
-impl Goal<'_> {
-    fn new(host: &str, port: u16, timeout: TimeValue) -> Goal<'_> {
-        let deadline = Instant::now() + timeout.max(LEAST_TIMEOUT).as_duration();
-        Goal { host, port, timeout, deadline }
-    }
-
-    fn connect_tcp(&self) -> Result<(Socket, Peer)> {
-        let addresses = address::resolve(self.host, self.port).map_err(|e| self.failed(&e))?;
-        match connect::connect(addresses, self.deadline) {
-            Ok(Some((socket, peer))) => Ok((socket, Peer::Ip(address::canonical(peer.ip())))),
-            Ok(None) => Err(self.timed_out()),
-            Err(error) => Err(self.failed(&error)),
-        }
-    }
-
-    fn connect_unix(&self) -> Result<(Socket, Peer)> {
-        match connect::connect_unix(Path::new(self.host), self.deadline) {
-            Ok(Some(socket)) => Ok((socket, Peer::Unknown)),
-            Ok(None) => Err(self.timed_out()),
-            Err(error) => Err(self.failed(&error)),
-        }
-    }
-
-    /// Makes the TLS handshake over a connected socket, within what is left
-    /// of the time.
-    fn secure(&self, socket: Socket, name: &str, settings: &ClientSettings) -> Result<Session> {
-        let target = Target { name: name.to_owned(), place: format!("{} {}", self.host, self.port) };
-        let mut session = Session::client(settings, &target, Arc::new(socket))?;
-        loop {
-            let direction = match session.handshake() {
-                Ok(()) => return Ok(session),
-                Err(Stop::Wait(direction)) => direction,
-                Err(Stop::Failed(failure)) => return Err(failure.of_handshake("connect")),
-                Err(Stop::End { .. }) => return Err(Error::new("ssl connect failed: connection closed")),
-            };
-            match wait(session.fd(), direction, Some(self.deadline)) {
-                Ok(true) => {}
-                Ok(false) => return Err(self.timed_out()),
-                Err(error) => return Err(self.failed(&error)),
-            }
-        }
-    }
-
-    fn timed_out(&self) -> Error {
-        let Goal { host, port, timeout, .. } = self;
-        Error::timeout(format!("timeout while connecting to {host} port {port} after {}s", timeout.dotted()))
-    }
-
-    /// `can't connect to HOST port PORT: REASON`, with the errno when there is
-    /// one; what the resolver says has the errorCode `RESOLVE HOST {text}`.
-    fn failed(&self, error: &io::Error) -> Error {
-        let prefix = format!("can't connect to {} port {}: ", self.host, self.port);
-        match error.raw_os_error() {
-            Some(code) => Error::posix(prefix + &errno::message(code), code),
-            // A path that does not fit a unix socket's address.
-            None if error.kind() == io::ErrorKind::InvalidInput => {
-                Error::posix(prefix + &errno::message(libc::ENAMETOOLONG), libc::ENAMETOOLONG)
-            }
-            None => {
-                let text = error.to_string();
-                Error::with_code(prefix + &text, &["RESOLVE", self.host, &text])
-            }
-        }
-    }
-}
-
-/// Connects to a host over TCP, and by TLS when there are settings for it.
+/// Connects to a host over TCP, and by TLS when there are settings for it. A
+/// timeout of 0 does not wait (spec/async-connect.md).
 pub fn connect(host: &str, port: u16, tls: Option<TlsOptions>, timeout: TimeValue) -> Result<Arc<Channel>> {
-    let goal = Goal::new(host, port, timeout);
-    let (socket, peer) = goal.connect_tcp()?;
+    let goal = goal(host, port, timeout);
+    let addresses = address::resolve(host, port).map_err(|e| goal.failed(&e))?;
     let driver = if tls.is_some() { Driver::TLS } else { Driver::PLAIN };
-    finish(&goal, host, socket, peer, driver, tls)
+    make(goal, Connector::new(addresses), host, driver, tls, timeout.is_zero())
 }
 
-/// The channel for a connected socket; `host` is the name to verify unless
-/// another was given.
-fn finish(
-    goal: &Goal,
+fn goal(host: &str, port: u16, timeout: TimeValue) -> Goal {
+    let time = if timeout.is_zero() {
+        config::get_time(CONFIG_SECTION, "connchanconnectwait", DEFAULT_CONNECT_WAIT)
+    } else {
+        timeout.max(LEAST_TIMEOUT)
+    };
+    // Messages tell the time that was asked for.
+    Goal { timeout: if timeout.is_zero() { time } else { timeout }, ..Goal::new(host, port, time) }
+}
+
+/// The channel for what `connector` reaches; `host` is the name to verify
+/// unless another was given.
+fn make(
+    goal: Goal,
+    connector: Connector,
     host: &str,
-    socket: Socket,
-    peer: Peer,
     driver: Driver,
     tls: Option<TlsOptions>,
+    in_background: bool,
 ) -> Result<Arc<Channel>> {
-    let endpoint = match tls {
-        None => Endpoint::Stream(Arc::new(socket)),
-        Some(options) => {
-            let section = format!("ns/server/{}/httpclient", config::server_name());
-            let settings = options.settings.with_defaults(&section);
-            let name = options.hostname.filter(|h| !h.is_empty()).unwrap_or_else(|| host.to_owned());
-            Endpoint::Tls(Box::new(goal.secure(socket, &name, &settings)?))
+    let tls = tls.map(|options| {
+        let section = format!("ns/server/{}/httpclient", config::server_name());
+        let name = options.hostname.filter(|h| !h.is_empty()).unwrap_or_else(|| host.to_owned());
+        let target = Target { name, place: format!("{} {}", goal.host, goal.port) };
+        (options.settings.with_defaults(&section), target)
+    });
+    if in_background {
+        if let Some((settings, _)) = &tls {
+            // What is wrong with them is known at once.
+            settings.check()?;
         }
-    };
+        let channel = Channel::connecting(goal, Dial::new(connector, tls), driver);
+        if let Err(error) = background::connect(&channel) {
+            home::close(&channel);
+            return Err(error);
+        }
+        return Ok(channel);
+    }
+    let (endpoint, peer) = wait_for(&goal, Dial::new(connector, tls))?;
     Ok(Channel::create(endpoint, driver, peer))
 }
 
@@ -169,12 +117,18 @@ pub fn open(request: Request) -> Result<Arc<Channel>> {
     let block = request_block(request.method, &url.target, request.version, request.headers)?;
     let tls = driver.is_tls().then_some(request.tls);
     let port = url.port.unwrap_or(if driver.is_tls() { 443 } else { 80 });
-    let goal = Goal::new(request.unix_socket.unwrap_or(&url.host), port, request.timeout);
-    let (socket, peer) = match request.unix_socket {
-        Some(_) => Goal { port: 0, ..goal }.connect_unix()?,
-        None => goal.connect_tcp()?,
+    let channel = match request.unix_socket {
+        Some(path) => {
+            let goal = goal(path, 0, request.timeout);
+            let connector = Connector::unix(Path::new(path)).map_err(|e| goal.failed(&e))?;
+            make(goal, connector, &url.host, driver, tls, request.timeout.is_zero())?
+        }
+        None => {
+            let goal = goal(&url.host, port, request.timeout);
+            let addresses = address::resolve(&url.host, port).map_err(|e| goal.failed(&e))?;
+            make(goal, Connector::new(addresses), &url.host, driver, tls, request.timeout.is_zero())?
+        }
     };
-    let channel = finish(&goal, &url.host, socket, peer, driver, tls)?;
     // What the socket does not take at once waits in the send buffer.
     if let Err(error) = channel.write(&block) {
         home::close(&channel);

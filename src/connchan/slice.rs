@@ -352,6 +352,7 @@ impl Home {
             match message {
                 Message::Nudge(key) => self.reactor.borrow_mut().queue_if_ready(key),
                 Message::Remove(key) => self.remove(key),
+                Message::Attach(key) => self.attach(key),
             }
         }
     }
@@ -368,6 +369,9 @@ impl Home {
         }
         if REASONS[index] == ERROR {
             channel.readiness.tell_error();
+        }
+        if channel.has_failed() {
+            channel.readiness.clear(REASONS[index]);
         }
         if !self.refresh(entry) {
             entry.channel.end_callback();

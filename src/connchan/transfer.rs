@@ -6,6 +6,7 @@
 //! kept up: see `reactor::Readiness`.
 
 use super::channel::{Channel, Endpoint, Io, CONFIG_SECTION, READ_SIZE, TRUNCATED};
+use super::connecting::Ended;
 use super::send_buffer::SendBuffer;
 use crate::base::time_value::TimeValue;
 use crate::base::{config, errno, log, Error, Result};
@@ -35,8 +36,18 @@ pub type Buffer = [u8; READ_SIZE + 1];
 enum Received {
     /// So many bytes; none at the end of file.
     Bytes(usize),
+    /// The connection is still being made: who tells of its end, and how long
+    /// to wait for that.
+    Connecting(Arc<Ended>, TimeValue),
     /// Nothing yet: what to wait for, and how long.
     Nothing(Arc<Socket>, Direction, TimeValue),
+}
+
+/// What a send waits for.
+pub(super) struct Room {
+    pub socket: Arc<Socket>,
+    direction: Direction,
+    timeout: TimeValue,
 }
 
 /// Why an attempt to send did not take everything.
@@ -54,8 +65,14 @@ impl Channel {
     /// The bytes arrive in `buffer`, which is one larger: a receive that leaves
     /// room in it has taken everything, so that nobody needs to ask whether
     /// there is more. The byte too many is kept for the next read.
-    pub fn read<'a>(&self, buffer: &'a mut Buffer) -> Result<&'a [u8]> {
+    ///
+    /// While the connection is still being made that is waited for, unless
+    /// `in_callback`; the result is empty when it takes too long
+    /// (spec/async-connect.md).
+    pub fn read<'a>(&self, buffer: &'a mut Buffer, in_callback: bool) -> Result<&'a [u8]> {
         let mut deadline = None;
+        let mut until =
+            |timeout: TimeValue| *deadline.get_or_insert_with(|| Instant::now() + timeout.as_duration());
         loop {
             let (socket, direction, timeout) = match self.receive(buffer)? {
                 Received::Bytes(count) => {
@@ -63,9 +80,14 @@ impl Channel {
                     return Ok(&buffer[..count]);
                 }
                 Received::Nothing(socket, direction, timeout) => (socket, direction, timeout),
+                Received::Connecting(ended, timeout) => {
+                    if in_callback || !ended.wait(until(timeout)) {
+                        return Ok(&[]);
+                    }
+                    continue;
+                }
             };
-            let until = *deadline.get_or_insert_with(|| Instant::now() + timeout.as_duration());
-            match wait(socket.as_raw_fd(), direction, Some(until)) {
+            match wait(socket.as_raw_fd(), direction, Some(until(timeout))) {
                 Ok(true) => {}
                 Ok(false) => {
                     return Err(Error::timeout(format!(
@@ -87,6 +109,11 @@ impl Channel {
             Some(Endpoint::Stream(socket)) => socket,
             Some(Endpoint::Tls(_)) => return self.receive_tls(io, buffer),
             Some(Endpoint::Listener(_)) => return Err(receive_failed(libc::ENOTCONN)),
+            Some(Endpoint::Connecting(connecting)) => {
+                let timeout = receive_wait(io.receive_timeout);
+                return Ok(Received::Connecting(Arc::clone(connecting.ended()), timeout));
+            }
+            Some(Endpoint::Unconnected(unconnected)) => return Err(unconnected.refusal(&self.name())),
             None => return Err(self.gone()),
         };
         if io.late_error != 0 {
@@ -212,7 +239,8 @@ impl Channel {
                     false
                 }
             },
-            Some(other) => crate::net::wait::is_readable(other.fd()),
+            Some(Endpoint::Unconnected(_)) => true,
+            Some(other) => other.fd().is_some_and(crate::net::wait::is_readable),
             None => false,
         }
     }
@@ -222,82 +250,8 @@ impl Channel {
     /// timeout it waits for room until all is sent, each wait at most that
     /// long; what a timeout leaves unsent stays in the buffer.
     pub fn write(&self, data: &[u8]) -> Result<u64> {
-        let mut total = 0u64;
-        let mut data = data;
-        loop {
-            let (socket, direction, timeout) = {
-                let mut io = self.io().lock();
-                let io = &mut *io;
-                let full = !data.is_empty() && is_full(io.pending.len());
-                let taken = if full { &[] } else { data };
-                // In its home the edge for new room is heard after this call,
-                // elsewhere perhaps during it.
-                let elsewhere = !self.is_home_here();
-                let (count, unsent) = match &mut io.endpoint {
-                    Some(Endpoint::Listener(_)) => return Err(self.send_failed(&Failure::Os(libc::EPIPE))),
-                    None => return Err(self.gone()),
-                    Some(_) if data.is_empty() && io.pending.is_empty() => return Ok(total),
-                    Some(stream) => {
-                        if elsewhere {
-                            self.readiness.clear(WRITABLE);
-                        }
-                        match stream {
-                            Endpoint::Tls(session) => send_tls(session, io.pending.pending(), taken),
-                            Endpoint::Stream(socket) => send(socket, &io.pending, taken),
-                            Endpoint::Listener(_) => unreachable!("refused above"),
-                        }
-                    }
-                };
-                let direction = match unsent {
-                    Some(Unsent::Failed(failure)) => {
-                        io.pending.clear();
-                        io.send_error = failure.errno();
-                        self.readiness.set(WRITABLE);
-                        return Err(self.send_failed(&failure));
-                    }
-                    Some(Unsent::Later(direction)) => direction,
-                    None => Direction::Writable,
-                };
-                total += count as u64;
-                io.sent += count as u64;
-                if count > 0 {
-                    self.record_output(&mut io.output, io.pending.pending(), taken, count);
-                }
-                let from_buffer = count.min(io.pending.len());
-                io.pending.consume(from_buffer);
-                io.pending.push(&taken[count - from_buffer..]);
-                if full {
-                    // What was waiting has had its chance to go.
-                    if is_full(io.pending.len()) {
-                        return Err(self.send_buffer_full(io.pending.len()));
-                    }
-                    continue;
-                }
-                data = &[];
-                if io.pending.is_empty() {
-                    io.send_error = 0;
-                    if elsewhere {
-                        self.readiness.set(WRITABLE);
-                        self.nudge();
-                    }
-                    return Ok(total);
-                }
-                io.send_error = libc::EAGAIN;
-                if !elsewhere {
-                    self.readiness.clear(WRITABLE);
-                }
-                if direction == Direction::Readable {
-                    self.readiness.set(CROSSED);
-                }
-                if io.send_timeout.is_zero() {
-                    self.trace(|| format!("sent {total} bytes, {} kept", io.pending.len()));
-                    return Ok(total);
-                }
-                let Some(socket) = io.endpoint.as_ref().and_then(Endpoint::socket) else {
-                    return Err(self.gone());
-                };
-                (Arc::clone(socket), direction, io.send_timeout)
-            };
+        let (mut total, mut left) = self.send_now(data)?;
+        while let Some(Room { socket, direction, timeout }) = left.filter(|room| !room.timeout.is_zero()) {
             let until = Instant::now() + timeout.as_duration();
             if !wait(socket.as_raw_fd(), direction, Some(until)).unwrap_or(true) {
                 return Err(Error::timeout(format!(
@@ -306,6 +260,97 @@ impl Channel {
                     timeout.dotted()
                 )));
             }
+            let (count, room) = self.send_now(&[])?;
+            (total, left) = (total + count, room);
+        }
+        Ok(total)
+    }
+
+    /// `write` without waiting: the bytes sent, and what to wait for when that
+    /// was not all.
+    pub(super) fn send_now(&self, data: &[u8]) -> Result<(u64, Option<Room>)> {
+        let mut io = self.io().lock();
+        let io = &mut *io;
+        let mut total = 0;
+        if !data.is_empty() && is_full(io.pending.len()) {
+            // What is waiting has its chance to go.
+            total = self.send_some(io, &[])?.0;
+            if is_full(io.pending.len()) {
+                return Err(self.send_buffer_full(io.pending.len()));
+            }
+        }
+        let (count, room) = self.send_some(io, data)?;
+        Ok((total + count, room))
+    }
+
+    fn send_some(&self, io: &mut Io, data: &[u8]) -> Result<(u64, Option<Room>)> {
+        // In its home the edge for new room is heard after this call,
+        // elsewhere perhaps during it.
+        let elsewhere = !self.is_home_here();
+        let (count, unsent) = match &mut io.endpoint {
+            None => return Err(self.gone()),
+            Some(Endpoint::Listener(_)) => return Err(self.send_failed(&Failure::Os(libc::EPIPE))),
+            Some(Endpoint::Unconnected(unconnected)) => return Err(unconnected.refusal(&self.name())),
+            Some(Endpoint::Connecting(_)) => {
+                // The background sends it once there is a connection.
+                io.pending.push(data);
+                return Ok((0, None));
+            }
+            Some(_) if data.is_empty() && io.pending.is_empty() => return Ok((0, None)),
+            Some(Endpoint::Tls(session)) => {
+                self.begin_send(elsewhere);
+                send_tls(session, io.pending.pending(), data)
+            }
+            Some(Endpoint::Stream(socket)) => {
+                self.begin_send(elsewhere);
+                send(socket, &io.pending, data)
+            }
+        };
+        let direction = match unsent {
+            Some(Unsent::Failed(failure)) => {
+                io.pending.clear();
+                io.send_error = failure.errno();
+                self.readiness.set(WRITABLE);
+                return Err(self.send_failed(&failure));
+            }
+            Some(Unsent::Later(direction)) => direction,
+            None => Direction::Writable,
+        };
+        io.sent += count as u64;
+        if count > 0 {
+            self.record_output(&mut io.output, io.pending.pending(), data, count);
+        }
+        let from_buffer = count.min(io.pending.len());
+        io.pending.consume(from_buffer);
+        io.pending.push(&data[count - from_buffer..]);
+        if io.pending.is_empty() {
+            io.send_error = 0;
+            if elsewhere {
+                self.readiness.set(WRITABLE);
+                self.nudge();
+            }
+            return Ok((count as u64, None));
+        }
+        io.send_error = libc::EAGAIN;
+        if !elsewhere {
+            self.readiness.clear(WRITABLE);
+        }
+        if direction == Direction::Readable {
+            self.readiness.set(CROSSED);
+        }
+        self.trace(|| format!("sent {count} bytes, {} kept", io.pending.len()));
+        let room = io.endpoint.as_ref().and_then(Endpoint::socket).map(|socket| Room {
+            socket: Arc::clone(socket),
+            direction,
+            timeout: io.send_timeout,
+        });
+        Ok((count as u64, room))
+    }
+
+    /// Notes that a send begins.
+    fn begin_send(&self, elsewhere: bool) {
+        if elsewhere {
+            self.readiness.clear(WRITABLE);
         }
     }
 

@@ -8,7 +8,6 @@
 
 use super::address::interleave;
 use super::descriptor::{retry_at_limit, settle};
-use super::wait::{wait_any, Direction};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::collections::VecDeque;
 use std::io;
@@ -20,18 +19,48 @@ use std::time::{Duration, Instant};
 /// RFC 8305 section 5: "Connection Attempt Delay".
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// An attempt at all addresses of a name.
+/// How long a unix socket with a full backlog is left alone at first, and at
+/// most: such sockets have no connect in progress, and nothing to wait for but
+/// time.
+const UNIX_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// An attempt at all addresses of a name, or at a unix socket.
 pub struct Connector {
     untried: VecDeque<SocketAddr>,
-    attempts: Vec<(Socket, SocketAddr)>,
+    attempts: Vec<Attempt>,
+    unix: Option<Unix>,
     next_start: Instant,
+    next_serial: u64,
     failure: Option<io::Error>,
+}
+
+struct Attempt {
+    serial: u64,
+    socket: Socket,
+    address: SocketAddr,
+}
+
+/// A socket that is connected.
+#[derive(Debug)]
+pub struct Connected {
+    /// The socket.
+    pub socket: Socket,
+    /// To where, if that is an address of the network.
+    pub address: Option<SocketAddr>,
+    /// Its number among the connector's descriptors.
+    pub serial: u64,
+}
+
+struct Unix {
+    address: SockAddr,
+    socket: Socket,
+    pause: Duration,
 }
 
 /// Where a connector stands after a step.
 pub enum Progress {
-    /// Connected, to this address.
-    Connected(Socket, SocketAddr),
+    /// One has answered.
+    Connected(Connected),
     /// Not yet; look again when an attempt becomes writable, or at this time
     /// when there is one.
     Pending(Option<Instant>),
@@ -45,20 +74,36 @@ impl Connector {
         Connector {
             untried: interleave(addresses).into(),
             attempts: Vec::new(),
+            unix: None,
             next_start: Instant::now(),
+            next_serial: 0,
             failure: None,
         }
     }
 
+    /// A connector to the unix stream socket at `path`.
+    ///
+    /// # Errors
+    /// A path that does not fit into a socket's address; no descriptor left.
+    pub fn unix(path: &Path) -> io::Result<Connector> {
+        let address = SockAddr::unix(path)?;
+        let socket = retry_at_limit(|| Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None))?;
+        let unix = Unix { address, socket: settle(socket), pause: UNIX_PAUSE.0 };
+        Ok(Connector { unix: Some(unix), ..Connector::new(Vec::new()) })
+    }
+
     /// Looks at every attempt, and starts the next one when it is time.
     pub fn step(&mut self, now: Instant) -> Progress {
+        if self.unix.is_some() {
+            return self.step_unix(now);
+        }
         let mut index = 0;
         while index < self.attempts.len() {
-            match outcome(&self.attempts[index].0) {
+            match outcome(&self.attempts[index].socket) {
                 None => index += 1,
                 Some(Ok(())) => {
-                    let (socket, address) = self.attempts.swap_remove(index);
-                    return Progress::Connected(socket, address);
+                    let Attempt { socket, address, serial } = self.attempts.remove(index);
+                    return self.won(socket, address, serial);
                 }
                 Some(Err(error)) => {
                     self.attempts.remove(index);
@@ -70,9 +115,13 @@ impl Connector {
         while now >= self.next_start || self.attempts.is_empty() {
             let Some(address) = self.untried.pop_front() else { break };
             match begin(address) {
-                Ok((socket, true)) => return Progress::Connected(socket, address),
+                Ok((socket, true)) => {
+                    self.next_serial += 1;
+                    return self.won(socket, address, self.next_serial);
+                }
                 Ok((socket, false)) => {
-                    self.attempts.push((socket, address));
+                    self.next_serial += 1;
+                    self.attempts.push(Attempt { serial: self.next_serial, socket, address });
                     self.next_start = now + ATTEMPT_DELAY;
                 }
                 Err(error) => self.failed(error),
@@ -85,9 +134,48 @@ impl Connector {
         Progress::Pending((!self.untried.is_empty()).then_some(self.next_start))
     }
 
-    /// The descriptors whose writability is progress.
-    pub fn descriptors(&self) -> Vec<RawFd> {
-        self.attempts.iter().map(|(socket, _)| socket.as_raw_fd()).collect()
+    /// The others are closed. Their addresses stay at hand, for the case that
+    /// the winner turns out to be of no use (`resume`).
+    fn won(&mut self, socket: Socket, address: SocketAddr, serial: u64) -> Progress {
+        for loser in self.attempts.drain(..).rev() {
+            self.untried.push_front(loser.address);
+        }
+        Progress::Connected(Connected { socket, address: Some(address), serial })
+    }
+
+    /// The winner was of no use: the next `step` goes on with the addresses
+    /// that are left. False when there are none.
+    pub fn resume(&mut self) -> bool {
+        self.next_start = Instant::now();
+        !self.untried.is_empty()
+    }
+
+    fn step_unix(&mut self, now: Instant) -> Progress {
+        if now < self.next_start {
+            return Progress::Pending(Some(self.next_start));
+        }
+        let Some(mut unix) = self.unix.take() else { return Progress::Pending(None) };
+        loop {
+            match unix.socket.connect(&unix.address) {
+                Ok(()) => {
+                    return Progress::Connected(Connected { socket: unix.socket, address: None, serial: 0 })
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.next_start = now + unix.pause;
+                    unix.pause = (unix.pause * 2).min(UNIX_PAUSE.1);
+                    self.unix = Some(unix);
+                    return Progress::Pending(Some(self.next_start));
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Progress::Failed(error),
+            }
+        }
+    }
+
+    /// The descriptors whose writability is progress, each with a number that
+    /// no other of this connector has.
+    pub fn descriptors(&self) -> impl Iterator<Item = (u64, RawFd)> + '_ {
+        self.attempts.iter().map(|a| (a.serial, a.socket.as_raw_fd()))
     }
 
     /// Keeps the error of the later stage: one that a host sent says more
@@ -142,59 +230,52 @@ pub fn prepare(socket: &Socket) {
     let _ = socket.set_tcp_nodelay(true);
 }
 
-/// Connects to the first of `addresses` that answers, waiting up to
-/// `deadline`. `Ok(None)` when that has passed.
-pub fn connect(addresses: Vec<SocketAddr>, deadline: Instant) -> io::Result<Option<(Socket, SocketAddr)>> {
-    let mut connector = Connector::new(addresses);
-    loop {
-        match connector.step(Instant::now()) {
-            Progress::Connected(socket, address) => return Ok(Some((socket, address))),
-            Progress::Failed(error) => return Err(error),
-            Progress::Pending(again) => {
-                let until = again.map_or(deadline, |again| again.min(deadline));
-                if !wait_any(&connector.descriptors(), Direction::Writable, Some(until))?
-                    && Instant::now() >= deadline
-                {
-                    return Ok(None);
-                }
-            }
-        }
-    }
-}
-
-/// Connects to the unix stream socket at `path`, waiting up to `deadline`
-/// while its backlog is full. `Ok(None)` when that has passed.
-pub fn connect_unix(path: &Path, deadline: Instant) -> io::Result<Option<Socket>> {
-    let address = SockAddr::unix(path)?;
-    let socket = retry_at_limit(|| Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None))?;
-    let socket = settle(socket);
-    let mut pause = Duration::from_millis(1);
-    loop {
-        match socket.connect(&address) {
-            Ok(()) => return Ok(Some(socket)),
-            // A full backlog: unix sockets have no connect in progress, and
-            // nothing to wait for but time.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Ok(None);
-                }
-                std::thread::sleep(pause.min(left));
-                pause = (pause * 2).min(Duration::from_millis(50));
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::wait::{wait_any, Direction};
     use super::*;
     use std::net::TcpListener;
 
-    fn soon() -> Instant {
-        Instant::now() + Duration::from_secs(5)
+    /// Drives a connector to its end, which must come within some seconds.
+    fn connect(mut connector: Connector) -> io::Result<Connected> {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            match connector.step(Instant::now()) {
+                Progress::Connected(connected) => return Ok(connected),
+                Progress::Failed(error) => return Err(error),
+                Progress::Pending(again) => {
+                    let fds: Vec<_> =
+                        connector.descriptors().map(|(_, fd)| (fd, Direction::Writable)).collect();
+                    let until = again.map_or(deadline, |again| again.min(deadline));
+                    wait_any(&fds, Some(until)).unwrap();
+                    assert!(Instant::now() < deadline, "no end");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_winner_of_no_use_the_others_have_their_turn() {
+        let listeners = [(), ()].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let [first, second] = listeners.each_ref().map(|l| l.local_addr().unwrap());
+        let mut connector = Connector::new(vec![first, second]);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut winner = || loop {
+            match connector.step(Instant::now()) {
+                Progress::Connected(connected) => {
+                    let more = connector.resume();
+                    return (connected.address, more);
+                }
+                Progress::Pending(_) => {
+                    let fds: Vec<_> =
+                        connector.descriptors().map(|(_, fd)| (fd, Direction::Writable)).collect();
+                    assert!(wait_any(&fds, Some(deadline)).unwrap());
+                }
+                Progress::Failed(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(winner(), (Some(first), true));
+        assert_eq!(winner(), (Some(second), false));
     }
 
     #[test]
@@ -202,8 +283,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let good = listener.local_addr().unwrap();
         let bad: SocketAddr = "127.0.0.1:1".parse().unwrap();
-        let (_, address) = connect(vec![bad, good], soon()).unwrap().unwrap();
-        assert_eq!(address, good);
+        let connected = connect(Connector::new(vec![bad, good])).unwrap();
+        assert_eq!(connected.address, Some(good));
     }
 
     #[test]
@@ -211,17 +292,17 @@ mod tests {
         let refused: SocketAddr = "127.0.0.1:1".parse().unwrap();
         let broadcast: SocketAddr = "255.255.255.255:80".parse().unwrap();
         for addresses in [vec![refused, broadcast], vec![broadcast, refused]] {
-            let error = connect(addresses, soon()).err().unwrap();
+            let error = connect(Connector::new(addresses)).err().unwrap();
             assert_eq!(error.raw_os_error(), Some(libc::ECONNREFUSED));
         }
-        assert!(connect(vec![broadcast], soon()).is_err());
-        assert!(connect(Vec::new(), soon()).is_err());
+        assert!(connect(Connector::new(vec![broadcast])).is_err());
+        assert!(connect(Connector::new(Vec::new())).is_err());
     }
 
     #[test]
     fn missing_unix_sockets_are_errors() {
-        let error = connect_unix(Path::new("/nonexistent/socket"), soon()).unwrap_err();
-        assert_eq!(error.raw_os_error(), Some(libc::ENOENT));
-        assert!(connect_unix(Path::new(&"x".repeat(200)), soon()).is_err());
+        let connector = Connector::unix(Path::new("/nonexistent/socket")).unwrap();
+        assert_eq!(connect(connector).unwrap_err().raw_os_error(), Some(libc::ENOENT));
+        assert!(Connector::unix(Path::new(&"x".repeat(200))).is_err());
     }
 }

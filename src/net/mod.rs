@@ -7,6 +7,7 @@
 pub mod address;
 pub mod connect;
 pub mod descriptor;
+pub mod dial;
 pub mod listen;
 pub mod sys;
 pub mod tls;

@@ -17,17 +17,19 @@ pub enum Direction {
 /// Waits until `fd` is ready or `deadline` has passed (`None`: no deadline).
 /// True when ready.
 pub fn wait(fd: RawFd, direction: Direction, deadline: Option<Instant>) -> io::Result<bool> {
-    wait_any(&[fd], direction, deadline)
+    wait_any(&[(fd, direction)], deadline)
 }
 
 /// Waits until one of `fds` is ready or `deadline` has passed. True when one is.
-pub fn wait_any(fds: &[RawFd], direction: Direction, deadline: Option<Instant>) -> io::Result<bool> {
-    let events = match direction {
+pub fn wait_any(fds: &[(RawFd, Direction)], deadline: Option<Instant>) -> io::Result<bool> {
+    let events = |direction| match direction {
         Direction::Readable => libc::POLLIN,
         Direction::Writable => libc::POLLOUT,
     };
-    let mut polled: Vec<libc::pollfd> =
-        fds.iter().map(|&fd| libc::pollfd { fd, events, revents: 0 }).collect();
+    let mut polled: Vec<libc::pollfd> = fds
+        .iter()
+        .map(|&(fd, direction)| libc::pollfd { fd, events: events(direction), revents: 0 })
+        .collect();
     loop {
         let timeout = match deadline {
             None => -1,

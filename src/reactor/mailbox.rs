@@ -13,6 +13,8 @@ pub enum Message {
     Remove(Key),
     /// The entry's readiness may have changed.
     Nudge(Key),
+    /// The entry had no descriptor, and has perhaps one now.
+    Attach(Key),
 }
 
 /// The letter box of one reactor. Lives as long as anyone holds it; letters

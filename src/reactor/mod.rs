@@ -19,7 +19,7 @@ pub use mailbox::{Mailbox, Message};
 pub use readiness::{Readiness, CROSSED, ERROR, HANGUP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
 
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Interest, Poll, Registry, Token};
 use slab::Slab;
 use std::collections::VecDeque;
 use std::io;
@@ -59,6 +59,8 @@ pub trait Payload {
 
 struct Entry<P> {
     serial: u32,
+    /// It has its descriptor.
+    attached: bool,
     /// In the ready queue.
     queued: bool,
     /// Which of READABLE, WRITABLE, ERROR are waited for.
@@ -116,24 +118,19 @@ impl<P: Payload> Reactor<P> {
         self.entries.is_empty()
     }
 
-    /// Registers a descriptor. Its present readiness arrives with the next
-    /// `poll`.
-    pub fn add(&mut self, fd: RawFd, interest: u8, payload: P) -> io::Result<Key> {
+    /// Makes an entry, for a descriptor unless it gets that later (`attach`).
+    /// Its present readiness arrives with the next `poll`.
+    pub fn add(&mut self, fd: Option<RawFd>, interest: u8, payload: P) -> io::Result<Key> {
         // Serials skip the waker's token by never reaching u32::MAX.
         self.next_serial = if self.next_serial >= u32::MAX - 1 { 1 } else { self.next_serial + 1 };
         let slot = self.entries.vacant_entry();
         let key = Key { index: slot.key() as u32, serial: self.next_serial };
-        let (registry, mut source) = (self.poll.registry(), SourceFd(&fd));
-        let directions = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
-        match registry.register(&mut source, key.token(), directions) {
-            // An older entry for it waits to be removed: this one is heard now.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                registry.reregister(&mut source, key.token(), directions)?;
-            }
-            result => result?,
+        if let Some(fd) = fd {
+            register(self.poll.registry(), fd, key)?;
         }
         slot.insert(Entry {
             serial: key.serial,
+            attached: fd.is_some(),
             queued: false,
             interest,
             deadline: None,
@@ -141,6 +138,17 @@ impl<P: Payload> Reactor<P> {
             payload,
         });
         Ok(key)
+    }
+
+    /// Gives an entry its descriptor, unless it has it.
+    pub fn attach(&mut self, key: Key, fd: RawFd) -> io::Result<()> {
+        if self.get(key).is_some_and(|e| !e.attached) {
+            register(self.poll.registry(), fd, key)?;
+            if let Some(entry) = self.get_mut(key) {
+                entry.attached = true;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets an entry and hands its payload back. The descriptor is taken
@@ -302,6 +310,18 @@ impl<P: Payload> Reactor<P> {
     /// When the next timer may expire.
     pub fn next_timer(&self) -> Option<Instant> {
         self.timers.next()
+    }
+}
+
+fn register(registry: &Registry, fd: RawFd, key: Key) -> io::Result<()> {
+    let mut source = SourceFd(&fd);
+    let directions = Interest::READABLE | Interest::WRITABLE | Interest::PRIORITY;
+    match registry.register(&mut source, key.token(), directions) {
+        // An older entry for it waits to be removed: this one is heard now.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            registry.reregister(&mut source, key.token(), directions)
+        }
+        result => result,
     }
 }
 

@@ -27,7 +27,7 @@ fn readiness_is_remembered_until_it_is_cleared() {
     let mut reactor = Reactor::new().unwrap();
     let (mut a, mut b) = pair();
     let probe = Probe::default();
-    let key = reactor.add(a.as_raw_fd(), READABLE, probe.clone()).unwrap();
+    let key = reactor.add(Some(a.as_raw_fd()), READABLE, probe.clone()).unwrap();
     reactor.poll(Duration::ZERO).unwrap();
     assert_eq!(reactor.take_ready(), None, "only writable");
     assert_eq!(probe.0.get(), WRITABLE);
@@ -52,7 +52,7 @@ fn readiness_is_remembered_until_it_is_cleared() {
 fn interest_changes_take_effect_at_once() {
     let mut reactor = Reactor::new().unwrap();
     let (a, _b) = pair();
-    let key = reactor.add(a.as_raw_fd(), 0, Probe::default()).unwrap();
+    let key = reactor.add(Some(a.as_raw_fd()), 0, Probe::default()).unwrap();
     reactor.poll(Duration::ZERO).unwrap();
     assert_eq!(reactor.ready_count(), 0);
     reactor.set_interest(key, WRITABLE);
@@ -65,10 +65,10 @@ fn interest_changes_take_effect_at_once() {
 fn removed_keys_stay_dead() {
     let mut reactor = Reactor::new().unwrap();
     let (a, _b) = pair();
-    let old = reactor.add(a.as_raw_fd(), WRITABLE, Probe::default()).unwrap();
+    let old = reactor.add(Some(a.as_raw_fd()), WRITABLE, Probe::default()).unwrap();
     reactor.poll(Duration::ZERO).unwrap();
     assert!(reactor.remove(old, Some(a.as_raw_fd())).is_some());
-    let new = reactor.add(a.as_raw_fd(), READABLE, Probe::default()).unwrap();
+    let new = reactor.add(Some(a.as_raw_fd()), READABLE, Probe::default()).unwrap();
     assert_ne!(old, new);
     assert!(reactor.remove(old, None).is_none());
     assert_eq!(reactor.take_ready(), None);
@@ -81,7 +81,7 @@ fn removed_keys_stay_dead() {
 fn deadlines_move_without_touching_the_heap() {
     let mut reactor = Reactor::new().unwrap();
     let (a, _b) = pair();
-    let key = reactor.add(a.as_raw_fd(), 0, Probe::default()).unwrap();
+    let key = reactor.add(Some(a.as_raw_fd()), 0, Probe::default()).unwrap();
     let start = Instant::now();
     let at = |s| start + Duration::from_secs(s);
     reactor.set_deadline(key, Some(at(1)));
@@ -105,7 +105,7 @@ fn deadlines_move_without_touching_the_heap() {
 fn other_threads_wake_the_reactor() {
     let mut reactor = Reactor::<Probe>::new().unwrap();
     let (a, _b) = pair();
-    let key = reactor.add(a.as_raw_fd(), 0, Probe::default()).unwrap();
+    let key = reactor.add(Some(a.as_raw_fd()), 0, Probe::default()).unwrap();
     let mailbox = Arc::clone(reactor.mailbox());
     let sender = std::thread::spawn(move || {
         mailbox.send(Message::Nudge(key));
@@ -126,10 +126,10 @@ fn timers_of_entries_that_have_gone_do_not_pile_up() {
     let mut reactor = Reactor::new().unwrap();
     let (a, _b) = pair();
     let far = Instant::now() + Duration::from_secs(3600);
-    let stays = reactor.add(_b.as_raw_fd(), 0, Probe::default()).unwrap();
+    let stays = reactor.add(Some(_b.as_raw_fd()), 0, Probe::default()).unwrap();
     reactor.set_deadline(stays, Some(far));
     for _ in 0..1000 {
-        let key = reactor.add(a.as_raw_fd(), 0, Probe::default()).unwrap();
+        let key = reactor.add(Some(a.as_raw_fd()), 0, Probe::default()).unwrap();
         reactor.set_deadline(key, Some(far));
         reactor.remove(key, Some(a.as_raw_fd()));
     }

@@ -103,6 +103,7 @@ proc lastTest {} {
 apply {{} {
     lassign [listenPair] a b
     ns_connchan callback $b {reply 1} r
+    ns_connchan close [ns_connchan connect -timeout 0 127.0.0.1 1]
     settle
     clearAway
 }}

@@ -131,7 +131,7 @@ fn read(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         .into());
     }
     BUFFER.with_borrow_mut(|buffer| -> Outcome {
-        interp.set_result(&Obj::from_bytes(channel.read(buffer)?));
+        interp.set_result(&Obj::from_bytes(channel.read(buffer, home::in_callback())?));
         Ok(())
     })
 }

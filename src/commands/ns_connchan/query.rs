@@ -88,6 +88,11 @@ pub(super) fn status(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         pairs.push(("callback", Obj::from_str(&script)));
         pairs.push(("condition", Obj::from_str(&condition)));
     }
+    pairs.push(("connecting", Obj::from_int(i64::from(status.connecting))));
+    let (error, code) = status.error.map(|e| (e.message, e.code)).unwrap_or_default();
+    let code: Vec<Obj> = code.iter().map(|word| Obj::from_str(word)).collect();
+    pairs.push(("error", Obj::from_str(&error)));
+    pairs.push(("errorcode", Obj::from_list(&code)));
     if let Some(tls) = channel.tls_info() {
         pairs.push(("tlsversion", Obj::from_str(&tls.version)));
         pairs.push(("tlscipher", Obj::from_str(&tls.cipher)));

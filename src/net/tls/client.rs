@@ -83,6 +83,14 @@ impl ClientSettings {
         self
     }
 
+    /// Looks at the files.
+    ///
+    /// # Errors
+    /// As for `Session::client`.
+    pub fn check(&self) -> Result<()> {
+        context(self).map(drop)
+    }
+
     fn stamps(&self) -> [Stamp; 4] {
         let stamp = |path: &Option<String>| path.as_deref().map(Stamp::of).unwrap_or_default();
         [stamp(&self.ca_file), stamp(&self.ca_path), stamp(&self.certificate), stamp(&self.key)]

@@ -1,0 +1,246 @@
+//! A connection that is still being made: what a channel is until then, and
+//! what it is when that has failed (spec/async-connect.md, and section 7.3 of
+//! spec/ns_connchan.md for the words).
+
+use super::channel::{Channel, Endpoint, Peer};
+use super::driver::Driver;
+use crate::base::time_value::TimeValue;
+use crate::base::{errno, Error, Result};
+use crate::net::address::canonical;
+use crate::net::dial::{Dial, Fault, Step, Stream};
+use crate::net::wait::{wait_any, Direction};
+use crate::reactor::{Message, MAYBE_READABLE};
+use parking_lot::{Condvar, Mutex};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Where to connect to, and until when.
+pub(super) struct Goal {
+    /// A host, or the path of a unix socket.
+    pub host: String,
+    /// The port; 0 of a unix socket.
+    pub port: u16,
+    /// The time it may take, for messages.
+    pub timeout: TimeValue,
+    /// When that is over.
+    pub deadline: Instant,
+}
+
+impl Goal {
+    pub fn new(host: &str, port: u16, timeout: TimeValue) -> Goal {
+        Goal { host: host.to_owned(), port, timeout, deadline: Instant::now() + timeout.as_duration() }
+    }
+
+    pub fn timed_out(&self) -> Error {
+        let Goal { host, port, timeout, .. } = self;
+        Error::timeout(format!("timeout while connecting to {host} port {port} after {}s", timeout.dotted()))
+    }
+
+    /// `can't connect to HOST port PORT: REASON`, with the errno when there is
+    /// one; what the resolver says has the errorCode `RESOLVE HOST {text}`.
+    pub fn failed(&self, error: &io::Error) -> Error {
+        let prefix = format!("can't connect to {} port {}: ", self.host, self.port);
+        match error.raw_os_error() {
+            Some(code) => Error::posix(prefix + &errno::message(code), code),
+            // A path that does not fit a unix socket's address.
+            None if error.kind() == io::ErrorKind::InvalidInput => {
+                Error::posix(prefix + &errno::message(libc::ENAMETOOLONG), libc::ENAMETOOLONG)
+            }
+            None => {
+                let text = error.to_string();
+                Error::with_code(prefix + &text, &["RESOLVE", &self.host, &text])
+            }
+        }
+    }
+
+    fn fault(&self, fault: Fault) -> Error {
+        match fault {
+            Fault::Connect(error) => self.failed(&error),
+            Fault::Tls(error) => error,
+        }
+    }
+}
+
+/// Drives a connection to its end in the calling thread, waiting until the
+/// goal's deadline.
+pub(super) fn wait_for(goal: &Goal, mut dial: Dial) -> Result<(Endpoint, Peer)> {
+    loop {
+        let again = match dial.step(Instant::now()) {
+            Step::Done(stream, address) => return Ok((endpoint(stream), peer(address))),
+            Step::Failed(fault) => return Err(goal.fault(fault)),
+            Step::Pending(again) => again,
+        };
+        let until = again.map_or(goal.deadline, |again| again.min(goal.deadline));
+        let waits: Vec<(RawFd, Direction)> = dial.waits().into_iter().map(|(_, fd, d)| (fd, d)).collect();
+        if !wait_any(&waits, Some(until)).map_err(|e| goal.failed(&e))? && Instant::now() >= goal.deadline {
+            return Err(goal.timed_out());
+        }
+    }
+}
+
+fn endpoint(stream: Stream) -> Endpoint {
+    match stream {
+        Stream::Plain(socket) => Endpoint::Stream(socket),
+        Stream::Tls(session) => Endpoint::Tls(session),
+    }
+}
+
+fn peer(address: Option<SocketAddr>) -> Peer {
+    address.map_or(Peer::Unknown, |a| Peer::Ip(canonical(a.ip())))
+}
+
+/// A connection in the making, as a channel's endpoint.
+pub struct Connecting {
+    goal: Goal,
+    dial: Dial,
+    ended: Arc<Ended>,
+}
+
+/// Tells those who wait for the end of connecting.
+#[derive(Default)]
+pub(super) struct Ended {
+    over: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Ended {
+    /// Waits until connecting is over, or the deadline has passed (false).
+    pub fn wait(&self, deadline: Instant) -> bool {
+        let mut over = self.over.lock();
+        while !*over {
+            if self.changed.wait_until(&mut over, deadline).timed_out() {
+                return *over;
+            }
+        }
+        true
+    }
+}
+
+impl Connecting {
+    pub(super) fn ended(&self) -> &Arc<Ended> {
+        &self.ended
+    }
+}
+
+/// However it ends, also by being dropped when the channel is closed.
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        *self.ended.over.lock() = true;
+        self.ended.changed.notify_all();
+    }
+}
+
+/// What is left of a connection that could not be made.
+pub struct Unconnected {
+    /// Why, as the waiting `connect` would have raised it.
+    pub error: Error,
+}
+
+impl Unconnected {
+    /// What a read or write of such a channel raises.
+    pub(super) fn refusal(&self, name: &str) -> Error {
+        let message = &self.error.message;
+        let reason = match message.split_once("can't connect to ") {
+            Some(("", rest)) => rest.split_once(": ").map_or(rest, |(_, reason)| reason),
+            _ => message,
+        };
+        Error::posix(format!("channel \"{name}\" is not connected: {reason}"), libc::ENOTCONN)
+    }
+}
+
+/// What a step in the background has led to.
+pub(super) enum Advance {
+    /// To be waited for: descriptors with their numbers, and a time.
+    Pending(Vec<(u64, RawFd)>, Option<Instant>),
+    /// Connected: the callback's home has to hear of it. Bytes may wait to be
+    /// sent.
+    Connected,
+    /// It has failed: likewise.
+    Failed,
+    /// It is over, or the channel was closed.
+    Over,
+}
+
+impl Channel {
+    /// Makes a channel whose connection is made by `dial`.
+    pub(super) fn connecting(goal: Goal, dial: Dial, driver: Driver) -> Arc<Channel> {
+        let connecting = Connecting { goal, dial, ended: Arc::default() };
+        Channel::create(Endpoint::Connecting(Box::new(connecting)), driver, Peer::Unknown)
+    }
+
+    /// Goes on with connecting; the background calls.
+    pub(super) fn advance(&self, now: Instant) -> Advance {
+        let mut io = self.io().lock();
+        let Some(Endpoint::Connecting(connecting)) = &mut io.endpoint else { return Advance::Over };
+        let outcome = match connecting.dial.step(now) {
+            Step::Done(stream, address) => Ok((stream, address)),
+            Step::Failed(fault) => Err(connecting.goal.fault(fault)),
+            Step::Pending(_) if now >= connecting.goal.deadline => Err(connecting.goal.timed_out()),
+            Step::Pending(again) => {
+                let fds = connecting.dial.waits().into_iter().map(|(serial, fd, _)| (serial, fd)).collect();
+                let deadline = connecting.goal.deadline;
+                return Advance::Pending(fds, Some(again.map_or(deadline, |again| again.min(deadline))));
+            }
+        };
+        match outcome {
+            Ok((stream, address)) => {
+                if matches!(stream, Stream::Tls(_)) {
+                    self.readiness.set(MAYBE_READABLE);
+                }
+                io.peer = peer(address);
+                io.endpoint = Some(endpoint(stream));
+                Advance::Connected
+            }
+            Err(error) => {
+                io.pending.clear();
+                io.endpoint = Some(Endpoint::Unconnected(Box::new(Unconnected { error })));
+                self.fail();
+                Advance::Failed
+            }
+        }
+    }
+
+    /// Sends what was kept while there was no connection. The descriptor to
+    /// wait for when that is not all.
+    pub(super) fn flush_kept(&self) -> Option<RawFd> {
+        match self.send_now(&[]) {
+            Ok((_, Some(room))) => Some(room.socket.as_raw_fd()),
+            // An error is met again by the script's next write.
+            Ok((_, None)) | Err(_) => None,
+        }
+    }
+
+    /// Tells the home of the channel's callback that connecting is over.
+    pub(super) fn tell_home(&self) {
+        if let Some(place) = self.place() {
+            place.mailbox.send(Message::Attach(place.key));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reason_is_told_without_what_stands_before() {
+        let goal = Goal::new("h", 1, TimeValue::from_secs(1));
+        let error = goal.failed(&io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        let refusal = Unconnected { error }.refusal("conn1");
+        assert_eq!(refusal.message, "channel \"conn1\" is not connected: connection refused");
+        assert_eq!(refusal.code[..2], ["POSIX", "ENOTCONN"]);
+        let refusal = Unconnected { error: Error::new("ssl connect failed: x: y") }.refusal("conn1");
+        assert!(refusal.message.ends_with("not connected: ssl connect failed: x: y"));
+    }
+
+    #[test]
+    fn who_waits_hears_of_the_end() {
+        let ended = Arc::new(Ended::default());
+        assert!(!ended.wait(Instant::now()));
+        *ended.over.lock() = true;
+        assert!(ended.wait(Instant::now()));
+    }
+}
