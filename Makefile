@@ -2,6 +2,7 @@
 #
 #   make demo      builds and runs an echo server, drives it, shows figures
 #   make test      every test: cargo's, and the tcltest suites under each tclsh
+#   make fuzz      the WebSocket codec against random input, FUZZ seconds a target
 #   make bench     performance, in ratios to peers measured in the same run
 #   make install   PREFIX (default /usr/local) and DESTDIR are honoured
 #
@@ -18,7 +19,7 @@ MANDIR  := $(DESTDIR)$(PREFIX)/share/man/mann
 
 export TCLLIBPATH := $(TARGET)
 
-.PHONY: all build deps demo test test-rust test-tcl lint bench soak valgrind install uninstall clean
+.PHONY: all build deps demo test test-rust test-tcl lint fuzz bench soak valgrind install uninstall clean
 
 all: build
 
@@ -49,6 +50,11 @@ test-tcl: build deps-test
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+
+FUZZ ?= 30
+fuzz:
+	@tests/support/deps fuzz
+	@fuzz/run $(FUZZ)
 
 bench: build deps-test
 	$(CARGO) run --release -p benches --bin bench -- $(BENCHFLAGS)

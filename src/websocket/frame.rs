@@ -3,7 +3,10 @@
 //! Nothing is checked but what the types rule out. A script may want a ping
 //! that is not final or a close frame of its own making, to test its peer.
 
+use super::header::{FIN, MASKED, MAX_HEADER, RSV1};
+use super::mask::apply_mask;
 use crate::base::{Error, Result};
+use std::cell::RefCell;
 
 /// What a frame is for. The numbers are those on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,57 +42,81 @@ impl Opcode {
     pub fn from_name(name: &str) -> Option<Opcode> {
         Opcode::NAMED.iter().find(|(own, _)| *own == name).map(|(_, opcode)| *opcode)
     }
+
+    /// The opcode of a number on the wire; the others are reserved.
+    #[inline]
+    pub fn from_number(number: u8) -> Option<Opcode> {
+        match number {
+            0 => Some(Opcode::Continue),
+            1 => Some(Opcode::Text),
+            2 => Some(Opcode::Binary),
+            8 => Some(Opcode::Close),
+            9 => Some(Opcode::Ping),
+            10 => Some(Opcode::Pong),
+            _ => None,
+        }
+    }
+
+    /// Whether such frames are about the connection and no part of a message.
+    #[inline]
+    pub fn is_control(self) -> bool {
+        self as u8 >= 8
+    }
 }
 
-/// The first bit of a frame: it is the last of its message.
-const FIN: u8 = 0x80;
-/// The first bit of a frame's second byte: a mask key follows the length.
-const MASKED: u8 = 0x80;
-/// The longest header: two bytes, a length of eight, a key of four.
-const MAX_HEADER: usize = 14;
+/// The header of a frame to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    bytes: [u8; MAX_HEADER],
+    size: u8,
+}
+
+impl Head {
+    /// The header of a frame with a payload of that length. `compressed` is
+    /// for the first frame of a compressed message.
+    pub fn new(fin: bool, compressed: bool, opcode: Opcode, mask: Option<[u8; 4]>, length: usize) -> Head {
+        let mut bytes = [0; MAX_HEADER];
+        bytes[0] = opcode as u8 | if fin { FIN } else { 0 } | if compressed { RSV1 } else { 0 };
+        let masked = if mask.is_some() { MASKED } else { 0 };
+        // The shortest of the three forms of a length is the only correct one.
+        let mut size = match length {
+            0..=125 => {
+                bytes[1] = masked | length as u8;
+                2
+            }
+            126..=0xffff => {
+                bytes[1] = masked | 126;
+                bytes[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+                4
+            }
+            _ => {
+                bytes[1] = masked | 127;
+                bytes[2..10].copy_from_slice(&(length as u64).to_be_bytes());
+                10
+            }
+        };
+        if let Some(key) = mask {
+            bytes[size..size + 4].copy_from_slice(&key);
+            size += 4;
+        }
+        Head { bytes, size: size as u8 }
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.size)]
+    }
+}
 
 /// Appends a frame to `out`. With a key in `mask` the payload is masked by it.
 pub fn encode(fin: bool, opcode: Opcode, mask: Option<[u8; 4]>, payload: &[u8], out: &mut Vec<u8>) {
+    let head = Head::new(fin, false, opcode, mask, payload.len());
     out.reserve(MAX_HEADER + payload.len());
-    out.push(if fin { FIN | opcode as u8 } else { opcode as u8 });
-    let masked = if mask.is_some() { MASKED } else { 0 };
-    // The shortest of the three forms of a length is the only correct one.
-    match payload.len() {
-        length @ ..=125 => out.push(masked | length as u8),
-        length @ ..=0xffff => {
-            out.push(masked | 126);
-            out.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        length => {
-            out.push(masked | 127);
-            out.extend_from_slice(&(length as u64).to_be_bytes());
-        }
-    }
-    if let Some(key) = mask {
-        out.extend_from_slice(&key);
-    }
+    out.extend_from_slice(head.as_bytes());
     let start = out.len();
     out.extend_from_slice(payload);
     if let Some(key) = mask {
         apply_mask(key, 0, &mut out[start..]);
-    }
-}
-
-/// Masks `data`, or unmasks it, which is the same. `data` begins `offset` bytes
-/// into the payload, so that a payload can be treated piece by piece.
-pub fn apply_mask(key: [u8; 4], offset: usize, data: &mut [u8]) {
-    let mut key = key;
-    key.rotate_left(offset % 4);
-    let [a, b, c, d] = key;
-    let wide_key = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let mut words = data.chunks_exact_mut(size_of::<u64>());
-    for chunk in &mut words {
-        let mut word = [0; size_of::<u64>()];
-        word.copy_from_slice(chunk);
-        chunk.copy_from_slice(&(u64::from_ne_bytes(word) ^ wide_key).to_ne_bytes());
-    }
-    for (byte, key) in words.into_remainder().iter_mut().zip(key.iter().cycle()) {
-        *byte ^= key;
     }
 }
 
@@ -100,10 +127,32 @@ pub fn apply_mask(key: [u8; 4], offset: usize, data: &mut [u8]) {
 ///
 /// When OpenSSL's generator cannot deliver.
 pub fn random_key() -> Result<[u8; 4]> {
-    let mut key = [0; 4];
-    openssl::rand::rand_bytes(&mut key)
-        .map_err(|cause| Error::new(format!("cannot make a WebSocket mask key: {cause}")))?;
-    Ok(key)
+    thread_local!(static KEYS: RefCell<Keys> = const { RefCell::new(Keys { bytes: [0; KEYS_AT_ONCE], used: KEYS_AT_ONCE }) });
+    KEYS.with_borrow_mut(Keys::next)
+}
+
+/// Random bytes that are fetched at a time: a call of the generator costs far
+/// more than its bytes.
+const KEYS_AT_ONCE: usize = 256;
+
+struct Keys {
+    bytes: [u8; KEYS_AT_ONCE],
+    used: usize,
+}
+
+impl Keys {
+    fn next(&mut self) -> Result<[u8; 4]> {
+        if self.used == KEYS_AT_ONCE {
+            openssl::rand::rand_bytes(&mut self.bytes)
+                .map_err(|cause| Error::new(format!("cannot make a WebSocket mask key: {cause}")))?;
+            self.used = 0;
+        }
+        let mut key = [0; 4];
+        // A key is used once and forgotten.
+        key.swap_with_slice(&mut self.bytes[self.used..self.used + 4]);
+        self.used += 4;
+        Ok(key)
+    }
 }
 
 #[cfg(test)]
@@ -211,37 +260,11 @@ mod tests {
     }
 
     #[test]
-    fn masking_agrees_with_the_naive_loop() {
-        let data: Vec<u8> = (0..70_u8).map(|i| i.wrapping_mul(37)).collect();
-        for length in 0..=data.len() {
-            for offset in 0..=9 {
-                // A start within the vector tries unaligned slices as well.
-                for start in 0..=length.min(9) {
-                    let mut masked = data[start..length].to_vec();
-                    apply_mask(KEY, offset, &mut masked);
-                    assert_eq!(masked, naive_mask(KEY, offset, &data[start..length]));
-
-                    let mut in_place = data.clone();
-                    apply_mask(KEY, offset, &mut in_place[start..length]);
-                    assert_eq!(in_place[start..length], masked);
-                }
-            }
+    fn numbers_of_opcodes() {
+        for (_, opcode) in Opcode::NAMED {
+            assert_eq!(Opcode::from_number(opcode as u8), Some(opcode));
         }
-    }
-
-    #[test]
-    fn masking_piece_by_piece_is_masking_at_once() {
-        let data: Vec<u8> = (0..=255).collect();
-        for cut in 0..=data.len() {
-            let mut pieces = data.clone();
-            let (first, second) = pieces.split_at_mut(cut);
-            apply_mask(KEY, 0, first);
-            apply_mask(KEY, cut, second);
-            assert_eq!(pieces, naive_mask(KEY, 0, &data));
-        }
-        let mut data = b"abc".to_vec();
-        apply_mask(KEY, usize::MAX, &mut data);
-        assert_eq!(data, naive_mask(KEY, 3, b"abc"));
+        assert_eq!((0..=255).filter_map(Opcode::from_number).count(), Opcode::NAMED.len());
     }
 
     #[test]
@@ -257,7 +280,10 @@ mod tests {
 
     #[test]
     fn random_keys_differ() {
-        let keys: Vec<_> = (0..4).map(|_| random_key().expect("the generator works")).collect();
-        assert!(keys.iter().any(|key| *key != keys[0]), "{keys:?}");
+        // More than are fetched at a time.
+        let mut keys: Vec<_> = (0..200).map(|_| random_key().expect("the generator works")).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert!(keys.len() > 190, "{keys:?}");
     }
 }
