@@ -9,6 +9,7 @@
 use super::background;
 use super::connecting::{Connecting, Unconnected};
 use super::driver::Driver;
+use super::frames;
 use super::send_buffer::SendBuffer;
 use super::table;
 use crate::base::time_value::TimeValue;
@@ -214,6 +215,8 @@ pub struct Channel {
     /// Thread of the home reactor, 0 for none.
     home_thread: AtomicUsize,
     io: Mutex<Io>,
+    /// What `read -websocket` keeps.
+    pub(super) frames: frames::Slot,
     callback: Mutex<Callback>,
 }
 
@@ -231,8 +234,12 @@ pub struct Status {
     pub sent: u64,
     /// Bytes received.
     pub received: u64,
+    /// Bytes of WebSocket frames that were received and not given out.
+    pub frame_buffer: usize,
     /// Bytes that wait to be sent.
     pub send_buffer: usize,
+    /// Bytes of the fragments of a WebSocket message.
+    pub fragments: usize,
     /// Symbolic errno of the last failure to send, or empty.
     pub send_error: String,
     /// Symbolic errno of the last failure to receive, or empty.
@@ -291,6 +298,7 @@ impl Channel {
                 send_timeout: TimeValue::ZERO,
                 output: None,
             }),
+            frames: Mutex::default(),
             callback: Mutex::default(),
         });
         channel.readiness.set(suspected);
@@ -382,6 +390,7 @@ impl Channel {
         if self.in_background.load(Ordering::Acquire) {
             background::forget(self.id());
         }
+        *self.frames.lock() = None;
         let mut callback = self.callback.lock();
         callback.registration = None;
         callback.place.take()
@@ -507,6 +516,7 @@ impl Channel {
 
     /// What `status` and `list` show.
     pub fn status(&self) -> Status {
+        let (frame_buffer, fragments) = self.frame_bytes();
         let io = self.io.lock();
         let symbol = |code| match code {
             0 => String::new(),
@@ -531,7 +541,9 @@ impl Channel {
             thread: if self.had_callback.load(Ordering::Relaxed) { "-socks-" } else { "" },
             sent,
             received,
+            frame_buffer,
             send_buffer,
+            fragments,
             send_error,
             receive_error,
             callback: registration.map(|r| (r.script.to_string(), r.condition.letters())),

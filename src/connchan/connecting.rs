@@ -171,6 +171,11 @@ impl Channel {
         Channel::create(Endpoint::Connecting(Box::new(connecting)), driver, Peer::Unknown)
     }
 
+    /// Whether the connection is still being made.
+    pub(super) fn is_connecting(&self) -> bool {
+        matches!(self.io().lock().endpoint, Some(Endpoint::Connecting(_)))
+    }
+
     /// Goes on with connecting; the background calls.
     pub(super) fn advance(&self, now: Instant) -> Advance {
         let mut io = self.io().lock();

@@ -4,7 +4,7 @@
 //! Who holds a channel: the table (while it is open), every Tcl value that
 //! names it, and the home reactor's entry while a callback is registered. Any
 //! thread may read, write, query or close it; its callback runs only in its
-//! home, the thread that registered it. `channel`, `transfer`, `driver`,
+//! home, the thread that registered it. `channel`, `transfer`, `frames`, `driver`,
 //! `send_buffer` and `table` know nothing of Tcl; `home` and `slice` run the scripts.
 
 pub mod accept;
@@ -12,6 +12,7 @@ pub mod background;
 pub mod channel;
 mod connecting;
 pub mod driver;
+pub mod frames;
 pub mod home;
 pub mod open;
 mod send_buffer;

@@ -129,6 +129,18 @@ impl Obj {
         }
     }
 
+    /// As `from_pairs`, with keys that other dicts have as well.
+    pub fn from_shared_pairs<'a>(pairs: impl IntoIterator<Item = (&'a Obj, Obj)>) -> Obj {
+        // SAFETY: a fresh, unshared dict; put takes references of its own.
+        unsafe {
+            let dict = Obj::retain(sys::Tcl_NewDictObj());
+            for (key, value) in pairs {
+                sys::Tcl_DictObjPut(null_mut(), dict.as_ptr(), key.as_ptr(), value.as_ptr());
+            }
+            dict
+        }
+    }
+
     /// The string representation in Tcl's own encoding: the same as UTF-8 for
     /// whatever can be compared with a word of ours.
     pub fn raw_text(&self) -> &[u8] {

@@ -11,6 +11,14 @@ thread_local! {
     static IDLE: RefCell<Vec<(Shape, Compress)>> = const { RefCell::new(Vec::new()) };
 }
 
+/// The level for who has no wish: of typical text it makes as little as the
+/// higher ones, in half their time.
+pub const DEFAULT_LEVEL: u8 = 2;
+
+/// The shortest message that is compressed, for who has no wish: below it,
+/// there is little to gain.
+pub const DEFAULT_THRESHOLD: usize = 64;
+
 /// How zlib is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Shape {

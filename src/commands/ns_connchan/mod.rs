@@ -1,7 +1,8 @@
 //! `ns_connchan`: the ensemble, and the subcommands that concern one channel.
 //!
 //! `making` has those that make channels (connect, listen, open), `query`
-//! those that only look (exists, list, status, debug), `frames` wsencode.
+//! those that only look (exists, list, status, debug), `frames` what
+//! concerns WebSocket: read -websocket and wsencode.
 //! Behaviour: spec/ns_connchan.md.
 
 mod frames;
@@ -123,14 +124,10 @@ fn read(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     }
     let parsed = SYNTAX.parse(interp, name, args)?;
     let channel = channel(parsed.word(0).obj)?;
-    if parsed.has(0) {
-        return Err(Error::with_code(
-            "reading WebSocket frames is not available in this version of ns_connchan",
-            &["NS_CONNCHAN", "UNSUPPORTED"],
-        )
-        .into());
-    }
     BUFFER.with_borrow_mut(|buffer| -> Outcome {
+        if parsed.has(0) {
+            return frames::read(interp, &channel, buffer);
+        }
         interp.set_result(&Obj::from_bytes(channel.read(buffer, home::in_callback())?));
         Ok(())
     })

@@ -78,9 +78,9 @@ pub(super) fn status(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         ("peer", Obj::from_str(&status.peer)),
         ("sent", Obj::from_count(status.sent)),
         ("received", Obj::from_count(status.received)),
-        ("framebuffer", Obj::from_int(0)),
+        ("framebuffer", Obj::from_count(status.frame_buffer as u64)),
         ("sendbuffer", Obj::from_count(status.send_buffer as u64)),
-        ("fragments", Obj::from_int(0)),
+        ("fragments", Obj::from_count(status.fragments as u64)),
         ("senderror", Obj::from_str(&status.send_error)),
         ("recverror", Obj::from_str(&status.receive_error)),
     ];
