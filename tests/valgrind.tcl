@@ -54,6 +54,25 @@ part "wsencode" {
     }
 }
 
+part "reading frames" {
+    lassign [connectedPair] channel peer
+    foreach options {{} -mask {-fin 0} {-opcode ping} {-opcode continue}} {
+        peerWrite $peer [ns_connchan wsencode {*}$options [string repeat a 20000]]
+    }
+    set got 0
+    while {$got < 4} {
+        set result [ns_connchan read -websocket $channel]
+        incr got [dict exists $result payload]
+        if {[dict get $result frame] eq "exception"} {
+            break
+        }
+    }
+    ns_connchan status $channel
+    lassign [connectedPair] left peer
+    peerWrite $peer [bytes 010161810161]
+    ns_connchan read -websocket $left
+}
+
 part "reading and writing" {
     lassign [connectedPair] channel peer
     ns_connchan write $channel hello
