@@ -13,6 +13,7 @@ pub mod reactor;
 pub mod tcl;
 pub mod tcl_sys;
 pub mod websocket;
+pub mod ws;
 
 use libc::c_int;
 use tcl_sys::Tcl_Interp;

@@ -6,12 +6,14 @@ mod ns_connchan;
 mod ns_log;
 mod ns_set;
 mod server;
+mod ws;
 
 use crate::connchan::{background, home};
 use crate::net::descriptor;
+use crate::tcl::args::{word, Kind, Syntax};
 use crate::tcl::command::{create, CommandProc};
 use crate::tcl::event_source::{tcl_uses_select, SELECT_LIMIT};
-use crate::tcl::{lifetime, refusal, Failure, Interp, Outcome};
+use crate::tcl::{lifetime, refusal, Failure, Interp, Obj, Outcome};
 use once_cell::sync::OnceCell;
 
 /// Every command of the package, by its name in the global namespace.
@@ -22,6 +24,7 @@ const COMMANDS: &[(&str, CommandProc)] = &[
     ("ns_section", config::ns_section),
     ("ns_param", config::ns_param),
     ("ns_config", config::ns_config),
+    ("::ns_connchan::family", family),
 ];
 
 /// Puts the package into an interpreter.
@@ -46,6 +49,18 @@ pub fn install(interp: Interp) -> Outcome {
         0 => Ok(()),
         code => Err(Failure::Code(code)),
     }
+}
+
+/// `ns_connchan::family name`: makes the commands of a family that a script of
+/// the package completes. Tcl loads a library under one name only.
+fn family(interp: Interp, words: &[Obj]) -> Outcome {
+    const SYNTAX: Syntax<0, 1> =
+        Syntax { options: [], ends_options: false, words: [word("name", Kind::OneOf(&["ws"]))], required: 1 };
+    SYNTAX.parse(interp, &words[..1], &words[1..])?;
+    for (name, proc_) in ws::COMMANDS {
+        create(interp, name, *proc_);
+    }
+    Ok(())
 }
 
 /// Answers a safe interpreter.

@@ -90,7 +90,7 @@ pub(super) fn refuse(channel: &Channel, stop: &tls::Stop) {
 pub(super) fn is_kept(completion: Completion, bound: &Bound, channel: &Channel) -> bool {
     match completion {
         Completion::Ok(result) => result.boolean().unwrap_or_else(|| {
-            let (name, command) = (channel.name(), bound.script().command_name());
+            let (name, command) = (channel.name(), bound.command_name());
             let text = result.text();
             log::write(
                 log::ERROR,

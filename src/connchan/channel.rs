@@ -19,11 +19,12 @@ use crate::net::tls;
 use crate::reactor::{Key, Mailbox, Readiness, ERROR, MAYBE_READABLE, READABLE, WRITABLE};
 use parking_lot::Mutex;
 use socket2::Socket;
+use std::any::Any;
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 /// The most that one `read` returns (spec/ns_connchan.md 4.1).
@@ -218,6 +219,8 @@ pub struct Channel {
     /// What `read -websocket` keeps.
     pub(super) frames: frames::Slot,
     callback: Mutex<Callback>,
+    /// What a protocol keeps with it.
+    companion: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 /// A snapshot for `status` and `list`.
@@ -300,6 +303,7 @@ impl Channel {
             }),
             frames: Mutex::default(),
             callback: Mutex::default(),
+            companion: OnceLock::new(),
         });
         channel.readiness.set(suspected);
         channel
@@ -340,6 +344,23 @@ impl Channel {
     /// Whether it speaks TLS.
     pub(super) fn is_tls(&self) -> bool {
         self.tls
+    }
+
+    /// Keeps something of a protocol's with the channel. False when there is
+    /// something already.
+    pub(crate) fn set_companion(&self, companion: Arc<dyn Any + Send + Sync>) -> bool {
+        self.companion.set(companion).is_ok()
+    }
+
+    /// What `set_companion` has kept, if it is of this type.
+    pub(crate) fn companion<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(self.companion.get()?).downcast().ok()
+    }
+
+    /// Has the home look whether there is something to do.
+    pub(crate) fn nudge_home(&self) {
+        self.readiness.set(MAYBE_READABLE);
+        self.nudge();
     }
 
     pub(super) fn io(&self) -> &Mutex<Io> {

@@ -10,6 +10,7 @@
 //! was called (spec/ns_connchan.md 3.5, R-6, R-7).
 
 use super::channel::{here, Channel, Condition, Place, Registration};
+use super::native::Native;
 use super::slice::Slice;
 use crate::base::{log, Error, Result};
 use crate::reactor::{Key, Message, Payload, Reactor, Readiness, READABLE, WRITABLE};
@@ -32,6 +33,8 @@ pub(super) enum Action {
     /// A TLS handshake, after which the accept script of the listener under
     /// this key is called.
     Handshake(Rc<Script>, Key),
+    /// A protocol that is spoken here.
+    Native(Rc<dyn Native>),
 }
 
 /// An action and the interpreter it runs in.
@@ -41,9 +44,18 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    pub(super) fn script(&self) -> &Rc<Script> {
-        let (Action::Callback(script) | Action::Accept(script) | Action::Handshake(script, _)) = &self.action;
-        script
+    /// The script that is called with one word. None of a native protocol,
+    /// which has its own.
+    pub(super) fn script(&self) -> Option<&Rc<Script>> {
+        match &self.action {
+            Action::Callback(script) | Action::Accept(script) | Action::Handshake(script, _) => Some(script),
+            Action::Native(_) => None,
+        }
+    }
+
+    /// The name of the script's command, for messages.
+    pub(super) fn command_name(&self) -> String {
+        self.script().map(|script| script.command_name()).unwrap_or_default()
     }
 }
 
@@ -76,6 +88,8 @@ pub(super) struct Reasons {
 pub struct Home {
     pub(super) reactor: RefCell<Reactor<Binding>>,
     pub(super) reasons: Reasons,
+    /// Where native protocols receive; none of it is kept between calls.
+    pub(super) native_buffer: RefCell<Box<[u8]>>,
     /// A slice ended with work left: others come first, once.
     pub(super) give_way: Cell<bool>,
     /// Interpreters held while their scripts run, until the outermost slice
@@ -131,6 +145,7 @@ pub fn settle(interp: Interp) -> Result<()> {
     let home = Rc::new(Home {
         reactor: RefCell::new(reactor),
         reasons,
+        native_buffer: RefCell::default(),
         give_way: Cell::new(false),
         held: RefCell::default(),
         busy_since: Cell::new(None),
@@ -163,6 +178,24 @@ pub fn register(
     enter(channel, bound, condition, timeout, Some(registration))
 }
 
+/// Hands a channel over to a protocol; `script`, as text, is what `status` shows
+/// for it.
+pub fn register_native(
+    interp: Interp,
+    channel: &Arc<Channel>,
+    script: &Obj,
+    native: Rc<dyn Native>,
+) -> Result<()> {
+    let condition = Condition::parse("rw")?;
+    let registration = Registration { script: script.text().into(), condition };
+    let bound = Bound { interp, action: Action::Native(native) };
+    enter(channel, bound, condition, None, Some(registration))?;
+    // It may find something at once, without an edge: bytes that were read
+    // ahead, or nothing to read and something to send.
+    channel.nudge_home();
+    Ok(())
+}
+
 /// Registers the accept script of a listening channel.
 pub fn listen(interp: Interp, channel: &Arc<Channel>, script: &Obj) -> Result<()> {
     let bound = Bound { interp, action: Action::Accept(Rc::new(Script::new(script))) };
@@ -177,7 +210,8 @@ pub(super) fn shake_hands(
     channel: &Arc<Channel>,
     timeout: Duration,
 ) -> Result<()> {
-    let action = Action::Handshake(Rc::clone(accept.script()), listener);
+    let Some(script) = accept.script() else { return Err(Error::new("could not register callback")) };
+    let action = Action::Handshake(Rc::clone(script), listener);
     let bound = Bound { interp: accept.interp, action };
     let timeout = Some(timeout).filter(|t| !t.is_zero());
     enter(channel, bound, Condition::parse("r")?, timeout, None)
@@ -358,12 +392,15 @@ impl Home {
             let asked = self.reactor.borrow().payload(key).is_some_and(|b| b.wants_shutdown);
             if scripts_run && asked && !bound.interp.is_deleted() && channel.begin_callback() {
                 // Whatever it returns: the channel is closed.
-                if let Completion::Error(message) =
-                    Prepared::run(bound.interp, bound.script(), &self.reasons.x)
+                if let Some(Completion::Error(message)) =
+                    bound.script().map(|script| Prepared::run(bound.interp, script, &self.reasons.x))
                 {
                     log_script_error(bound.interp, &message, "connchan proc");
                 }
                 channel.end_callback();
+            }
+            if let Action::Native(native) = &bound.action {
+                native.farewell(&channel);
             }
             close(&channel);
         }
@@ -372,7 +409,7 @@ impl Home {
 
 /// Logs the error of a script that was called by an event, with its stack
 /// trace and where it came from.
-pub(super) fn log_script_error(interp: Interp, message: &str, context: &str) {
+pub fn log_script_error(interp: Interp, message: &str, context: &str) {
     let trace = if interp.is_deleted() { None } else { interp.error_info() };
     let trace = trace.as_ref().map(|t| t.text()).filter(|t| t.starts_with(message));
     log::write(log::ERROR, &format!("{}\n    (context: {context})", trace.as_deref().unwrap_or(message)));

@@ -14,6 +14,7 @@ mod connecting;
 pub mod driver;
 pub mod frames;
 pub mod home;
+pub mod native;
 pub mod open;
 mod send_buffer;
 mod slice;

@@ -8,6 +8,7 @@
 use super::accept::{self, Next};
 use super::channel::Channel;
 use super::home::{close, log_script_error, shake_hands, Action, Bound, Home};
+use super::native::Turn;
 use crate::base::log;
 use crate::net::tls::Stop;
 use crate::net::wait::Direction;
@@ -35,6 +36,12 @@ const BUSY: Duration = Duration::from_micros(200);
 /// Connections accepted before other channels have their turn.
 const ACCEPTS: usize = 64;
 
+/// Scripts called for a native protocol before other channels have their turn.
+const NATIVE_CALLS: usize = 64;
+
+/// What a native protocol may receive at once.
+const NATIVE_BUFFER: usize = 64 << 10;
+
 /// The order in which a channel's reasons are served.
 const REASONS: [u8; 3] = [READABLE, WRITABLE, ERROR];
 
@@ -49,6 +56,8 @@ pub(super) struct Slice {
     /// The entry that is being served; `None` between entries.
     entry: Option<Serving>,
     call: Prepared,
+    /// The words that a native protocol has for its script.
+    words: Vec<Obj>,
 }
 
 /// An entry that is being served.
@@ -75,6 +84,10 @@ enum Step {
     Accept(usize),
     /// Go on with the entry's TLS handshake.
     Handshake,
+    /// Let the entry's native protocol go on, so many scripts at most.
+    Native(usize),
+    /// A script that a protocol has named runs; afterwards so many more.
+    RunningNative(usize),
     /// The script of a callback runs; afterwards the reasons from here on.
     Running(usize),
     /// The script runs to which an expired deadline was told.
@@ -131,6 +144,7 @@ impl EventSource for Home {
             step: Step::Idle,
             entry: None,
             call: Prepared::default(),
+            words: Vec::new(),
         });
         slice.end = now + LENGTH;
         slice.left = 0;
@@ -183,6 +197,13 @@ impl EventSource for Home {
             Step::RunningExpired => {
                 self.apply(entry, judge(completion, entry), false);
                 Step::Idle
+            }
+            Step::RunningNative(left) => {
+                entry.channel.end_callback();
+                if let Action::Native(native) = &entry.bound.action {
+                    native.finished(&entry.channel, entry.bound.interp, completion);
+                }
+                Step::Native(left)
             }
             Step::Accepting(left) => {
                 if let Some(accepted) = entry.accepted.take() {
@@ -245,7 +266,22 @@ impl Home {
                     }
                     None => Step::Idle,
                 },
-                (Step::Running(_) | Step::RunningExpired | Step::Accepting(_), _) => return true,
+                (Step::Native(left), Some(entry)) => {
+                    let in_time = left == NATIVE_CALLS || left > 0 && Instant::now() < slice.end;
+                    if in_time && self.native(&mut slice.call, &mut slice.words, entry) {
+                        Step::RunningNative(left - 1)
+                    } else {
+                        // While its script runs, whose end will look again.
+                        if !entry.channel.is_running() {
+                            self.reactor.borrow_mut().queue_if_ready(entry.key);
+                        }
+                        Step::Idle
+                    }
+                }
+                (
+                    Step::Running(_) | Step::RunningExpired | Step::Accepting(_) | Step::RunningNative(_),
+                    _,
+                ) => return true,
                 (_, None) => Step::Idle,
             };
         }
@@ -293,6 +329,7 @@ impl Home {
                         Action::Accept(_) => Step::Accept(ACCEPTS),
                         Action::Callback(_) => Step::Reasons(0),
                         Action::Handshake(..) => Step::Handshake,
+                        Action::Native(_) => Step::Native(NATIVE_CALLS),
                     })
                 }
                 None => {}
@@ -395,6 +432,12 @@ impl Home {
                 close(channel);
                 return false;
             }
+            // Its turn comes: it looks at the time itself.
+            Action::Native(_) => {
+                channel.readiness.set(MAYBE_READABLE);
+                self.reactor.borrow_mut().queue_if_ready(key);
+                return false;
+            }
             Action::Callback(_) => {}
         }
         // While a callback runs, the deadline is set anew when it ends.
@@ -414,7 +457,9 @@ impl Home {
 
     fn prepare(&self, call: &mut Prepared, entry: &Serving, word: &Obj, keep: bool) {
         self.hold(entry.bound.interp);
-        call.prepare(entry.bound.interp, entry.bound.script(), word, keep);
+        if let Some(script) = entry.bound.script() {
+            call.prepare(entry.bound.interp, script, word, keep);
+        }
     }
 
     /// Accepts the next connection of a listener.
@@ -483,6 +528,42 @@ impl Home {
                 None
             }
         }
+    }
+
+    /// Lets a native protocol go on. True when it wants a script to be called;
+    /// the channel is then claimed.
+    fn native(&self, call: &mut Prepared, words: &mut Vec<Obj>, entry: &mut Serving) -> bool {
+        if entry.channel.is_closed() || !entry.channel.begin_callback() {
+            return false;
+        }
+        let is_there = self.refresh(entry);
+        let channel = &entry.channel;
+        let native = match &entry.bound.action {
+            Action::Native(native) if is_there => native,
+            _ => {
+                channel.end_callback();
+                return false;
+            }
+        };
+        words.clear();
+        let turn = {
+            let mut buffer = self.native_buffer.borrow_mut();
+            if buffer.is_empty() {
+                *buffer = vec![0; NATIVE_BUFFER + 1].into_boxed_slice();
+            }
+            native.turn(channel, &mut buffer, words)
+        };
+        match turn {
+            Turn::Call(script) if !entry.bound.interp.is_deleted() => {
+                self.hold(entry.bound.interp);
+                call.prepare_words(entry.bound.interp, &script, words);
+                return true;
+            }
+            Turn::Rest(deadline) => self.reactor.borrow_mut().set_deadline(entry.key, deadline),
+            Turn::Close | Turn::Call(_) => close(channel),
+        }
+        channel.end_callback();
+        false
     }
 
     /// Applies what a callback returned, to the registration that was called;
@@ -556,7 +637,7 @@ fn judge(completion: Completion, entry: &Serving) -> Verdict {
             Some(2) => Verdict::Suspend,
             Some(_) => Verdict::Keep,
             None => {
-                let (name, command) = (entry.channel.name(), entry.bound.script().command_name());
+                let (name, command) = (entry.channel.name(), entry.bound.command_name());
                 log::write(
                     log::WARNING,
                     &format!(

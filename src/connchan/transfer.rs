@@ -44,8 +44,10 @@ enum Received {
 }
 
 /// What a send waits for.
-pub(super) struct Room {
-    pub socket: Arc<Socket>,
+pub(crate) struct Room {
+    pub(super) socket: Arc<Socket>,
+    /// Bytes that wait to be sent.
+    pub pending: usize,
     direction: Direction,
     timeout: TimeValue,
 }
@@ -101,8 +103,39 @@ impl Channel {
         }
     }
 
+    /// `read` without waiting, into a buffer of any size of which the last byte
+    /// is not used for what is returned. `None` when there is nothing, 0 at the
+    /// end of file.
+    pub(crate) fn receive_now(&self, buffer: &mut [u8]) -> Result<Option<usize>> {
+        Ok(match self.receive(buffer)? {
+            Received::Bytes(count) => Some(count),
+            Received::Nothing(..) | Received::Connecting(..) => None,
+        })
+    }
+
+    /// The same, waiting for something until `deadline`.
+    pub(crate) fn receive_until(&self, buffer: &mut [u8], deadline: Instant) -> Result<Option<usize>> {
+        loop {
+            match self.receive(buffer)? {
+                Received::Bytes(count) => return Ok(Some(count)),
+                Received::Connecting(ended, _) => {
+                    if !ended.wait(deadline) {
+                        return Ok(None);
+                    }
+                }
+                Received::Nothing(socket, direction, _) => {
+                    let ready = wait(socket.as_raw_fd(), direction, Some(deadline));
+                    if !ready.map_err(|e| receive_failed(e.raw_os_error().unwrap_or(libc::EIO)))? {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+    }
+
     /// One attempt to receive, without waiting.
-    fn receive(&self, buffer: &mut Buffer) -> Result<Received> {
+    fn receive(&self, buffer: &mut [u8]) -> Result<Received> {
+        let most = buffer.len() - 1;
         let mut io = self.io().lock();
         let io = &mut *io;
         let socket = match &io.endpoint {
@@ -147,18 +180,19 @@ impl Channel {
                 }
             }
         };
-        io.read_ahead = (count > READ_SIZE).then(|| buffer[READ_SIZE]);
+        io.read_ahead = (count > most).then(|| buffer[most]);
         let kept_back = io.read_ahead.is_some();
         self.end_receive(elsewhere, ended || kept_back, kept_back);
-        let count = count.min(READ_SIZE);
+        let count = count.min(most);
         io.received += count as u64;
         Ok(Received::Bytes(count))
     }
 
-    fn receive_tls(&self, io: &mut Io, buffer: &mut Buffer) -> Result<Received> {
+    fn receive_tls(&self, io: &mut Io, buffer: &mut [u8]) -> Result<Received> {
+        let most = buffer.len() - 1;
         let Some(Endpoint::Tls(session)) = &mut io.endpoint else { return Err(self.gone()) };
         let elsewhere = self.begin_receive();
-        match session.read(&mut buffer[..READ_SIZE]) {
+        match session.read(&mut buffer[..most]) {
             Ok(count) => {
                 let inside = session.may_have_more();
                 self.end_receive(elsewhere, inside || self.readiness.get() & HANGUP != 0, inside);
@@ -251,7 +285,8 @@ impl Channel {
     /// long; what a timeout leaves unsent stays in the buffer.
     pub fn write(&self, data: &[u8]) -> Result<u64> {
         let (mut total, mut left) = self.send_now(data)?;
-        while let Some(Room { socket, direction, timeout }) = left.filter(|room| !room.timeout.is_zero()) {
+        while let Some(Room { socket, direction, timeout, .. }) = left.filter(|room| !room.timeout.is_zero())
+        {
             let until = Instant::now() + timeout.as_duration();
             if !wait(socket.as_raw_fd(), direction, Some(until)).unwrap_or(true) {
                 return Err(Error::timeout(format!(
@@ -268,7 +303,7 @@ impl Channel {
 
     /// `write` without waiting: the bytes sent, and what to wait for when that
     /// was not all.
-    pub(super) fn send_now(&self, data: &[u8]) -> Result<(u64, Option<Room>)> {
+    pub(crate) fn send_now(&self, data: &[u8]) -> Result<(u64, Option<Room>)> {
         let mut io = self.io().lock();
         let io = &mut *io;
         let mut total = 0;
@@ -341,10 +376,27 @@ impl Channel {
         self.trace(|| format!("sent {count} bytes, {} kept", io.pending.len()));
         let room = io.endpoint.as_ref().and_then(Endpoint::socket).map(|socket| Room {
             socket: Arc::clone(socket),
+            pending: io.pending.len(),
             direction,
             timeout: io.send_timeout,
         });
         Ok((count as u64, room))
+    }
+
+    /// Tells the peer that nothing follows, once everything has been sent; the
+    /// receiving side stays open. False while something still waits.
+    pub(crate) fn finish_sending(&self) -> bool {
+        let mut io = self.io().lock();
+        if !io.pending.is_empty() {
+            return false;
+        }
+        if let Some(Endpoint::Tls(session)) = &mut io.endpoint {
+            session.close(true);
+        }
+        if let Some(socket) = io.endpoint.as_ref().and_then(Endpoint::socket) {
+            let _ = socket.shutdown(std::net::Shutdown::Write);
+        }
+        true
     }
 
     /// Notes that a send begins.

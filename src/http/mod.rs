@@ -2,6 +2,7 @@
 //! socket or knows of Tcl.
 #![forbid(unsafe_code)]
 
+pub mod head;
 pub mod request;
 pub mod url;
 

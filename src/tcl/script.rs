@@ -69,6 +69,7 @@ pub struct Prepared {
     /// What is being called; `None` between calls.
     target: Option<(Interp, Rc<Script>)>,
     word: Option<Obj>,
+    words: Vec<Obj>,
     /// The words of the call, borrowed from `target` and `word`.
     argv: Vec<*mut sys::Tcl_Obj>,
     /// The text, for scripts that are no plain command.
@@ -99,6 +100,24 @@ impl Prepared {
         self.target = Some((interp, Rc::clone(script)));
     }
 
+    /// Prepares the call of `script` with several words appended, likewise.
+    pub fn prepare_words(&mut self, interp: Interp, script: &Rc<Script>, words: &[Obj]) {
+        self.argv.clear();
+        self.text = None;
+        self.words.clear();
+        match &script.form {
+            Form::Words(own) => {
+                self.words.extend_from_slice(words);
+                self.argv.extend(own.iter().chain(&self.words).map(Obj::as_ptr));
+            }
+            Form::Text { prefix, .. } => {
+                let text = format!("{} {}", prefix.text(), Obj::from_list(words).text());
+                self.text = Some(Obj::from_str(&text));
+            }
+        }
+        self.target = Some((interp, Rc::clone(script)));
+    }
+
     /// The call, valid until `self` is prepared or completed again.
     pub fn call(&self) -> Option<Call> {
         let (interp, _) = self.target.as_ref()?;
@@ -113,6 +132,7 @@ impl Prepared {
     /// Sorts Tcl's completion codes as its event loop would.
     pub fn complete(&mut self, code: c_int) -> Completion {
         self.word = None;
+        self.words.clear();
         let Some((interp, _)) = self.target.take() else {
             return Completion::Error("nothing was called".into());
         };

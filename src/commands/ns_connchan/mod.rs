@@ -61,7 +61,7 @@ fn usage(words: &[Obj]) -> Error {
 }
 
 /// Finds the channel that a value names, and remembers it in the value.
-fn channel(handle: &Obj) -> Result<Arc<Channel>> {
+pub(super) fn channel(handle: &Obj) -> Result<Arc<Channel>> {
     let missing = || Channel::missing(&handle.text());
     if let Some(known) = handle.cached::<Channel>() {
         return if known.is_closed() { Err(missing()) } else { Ok(known) };

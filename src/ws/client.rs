@@ -1,0 +1,132 @@
+//! A client without an event loop: opening and receiving by waiting.
+
+use super::greeting::{answered, request};
+use super::link::Link;
+use super::settings::{Settings, MAX_HEAD};
+use crate::base::{Error, Result};
+use crate::connchan::Channel;
+use crate::http::head;
+use crate::websocket::{close, Event, Opcode};
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Instant;
+
+thread_local! {
+    /// Where bytes are received; none of it is kept between calls.
+    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; (64 << 10) + 1].into_boxed_slice());
+}
+
+/// A message.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Text, or binary.
+    pub is_text: bool,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+/// Makes the opening handshake over a channel that is connected, or on its
+/// way; the subprotocol that was agreed on.
+///
+/// # Errors
+/// The server's answer is none, or a refusal; it takes too long.
+pub fn open(channel: &Channel, settings: Arc<Settings>, deadline: Instant) -> Result<Option<String>> {
+    let link = Link::attach(channel, Arc::clone(&settings))?;
+    let (key, bytes) = request(&settings)?;
+    channel.send_now(&bytes)?;
+    let mut receiver = link.receiver();
+    loop {
+        if let Some((head, used)) = head::response(&receiver.inbox)? {
+            receiver.inbox.drain(..used);
+            let (protocol, compression) = answered(&head, &key, &settings)?;
+            link.open(compression.as_ref(), &mut receiver);
+            return Ok(protocol);
+        }
+        if receiver.inbox.len() > MAX_HEAD {
+            return Err(failed("the answer to the opening handshake is too long"));
+        }
+        let received = BUFFER.with_borrow_mut(|buffer| {
+            let count = channel.receive_until(buffer, deadline)?;
+            receiver.inbox.extend_from_slice(&buffer[..count.unwrap_or(0)]);
+            Ok::<_, Error>(count)
+        })?;
+        match received {
+            None => return Err(Error::timeout("timeout in the WebSocket handshake")),
+            Some(0) => return Err(failed("connection closed")),
+            Some(_) => {}
+        }
+    }
+}
+
+fn failed(reason: &str) -> Error {
+    Error::with_code(format!("WebSocket handshake failed: {reason}"), &["WEBSOCKET", "HANDSHAKE", reason])
+}
+
+/// Waits for the next message. Pings are answered meanwhile.
+///
+/// # Errors
+/// The connection is closed (errorCode `WEBSOCKET CLOSE code reason`, the code
+/// being 1006 when it was cut), or nothing comes until the deadline.
+pub fn receive(channel: &Channel, deadline: Instant) -> Result<Message> {
+    let link = Link::of(channel)?;
+    let mut receiver = link.receiver();
+    loop {
+        let receiver = &mut *receiver;
+        let mut used = 0;
+        let mut message = None;
+        while message.is_none() && used < receiver.inbox.len() {
+            let step = match receiver.decoder.decode(&mut receiver.inbox[used..]) {
+                Ok(step) if step.used == 0 => break,
+                Ok(step) => step,
+                Err(violation) => {
+                    let _ = link.close(channel, Some(violation.code), violation.reason);
+                    return Err(closed(channel, violation.code, violation.reason));
+                }
+            };
+            used += step.used;
+            match step.event {
+                Some(Event::Text(payload)) => {
+                    message = Some(Message { is_text: true, payload: payload.to_vec() });
+                }
+                Some(Event::Binary(payload)) => {
+                    message = Some(Message { is_text: false, payload: payload.to_vec() });
+                }
+                Some(Event::Ping(payload)) => {
+                    let _ = link.send_control(channel, Opcode::Pong, payload);
+                }
+                Some(Event::Close(sent)) => {
+                    let _ = link.close(channel, sent.code(), "");
+                    return Err(closed(channel, sent.code().unwrap_or(close::NO_STATUS), sent.reason()));
+                }
+                Some(Event::Pong(_)) | None => {}
+            }
+        }
+        receiver.inbox.drain(..used);
+        if let Some(message) = message {
+            return Ok(message);
+        }
+        let received = BUFFER.with_borrow_mut(|buffer| {
+            let count = channel.receive_until(buffer, deadline)?;
+            receiver.inbox.extend_from_slice(&buffer[..count.unwrap_or(0)]);
+            Ok::<_, Error>(count)
+        })?;
+        match received {
+            None => {
+                return Err(Error::timeout(format!(
+                    "channel \"{}\": timeout while waiting for a message",
+                    channel.name()
+                )))
+            }
+            Some(0) => return Err(closed(channel, close::ABNORMAL, "connection closed")),
+            Some(_) => {}
+        }
+    }
+}
+
+fn closed(channel: &Channel, code: u16, reason: &str) -> Error {
+    let colon = if reason.is_empty() { "" } else { ": " };
+    Error::with_code(
+        format!("channel \"{}\" is closed by the peer with code {code}{colon}{reason}", channel.name()),
+        &["WEBSOCKET", "CLOSE", &code.to_string(), reason],
+    )
+}

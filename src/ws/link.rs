@@ -1,0 +1,234 @@
+//! A connection as any thread may use it: sending, closing, its topics.
+//!
+//! Frames are made and handed to the channel under one lock, so that they go
+//! out whole and in order, whoever sends. What the socket does not take waits
+//! in the channel's send buffer, and the channel's home sends it on.
+
+use super::settings::Settings;
+use super::topics;
+use crate::base::{Error, Result};
+use crate::connchan::Channel;
+use crate::websocket::extension::Params;
+use crate::websocket::{Decoder, Encoder, Opcode};
+use parking_lot::{Mutex, MutexGuard};
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// A frame buffer of this size is kept by each thread.
+const KEPT_FRAME: usize = 256 << 10;
+
+thread_local! {
+    /// Where frames are made.
+    static FRAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How far a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// The opening handshake is not done.
+    Opening,
+    /// Messages may be sent.
+    Open,
+    /// Our close frame is sent: nothing may follow it.
+    Closing,
+}
+
+/// The sending half.
+struct Sender {
+    state: State,
+    encoder: Encoder,
+    /// More bytes waited than the high-water mark allows: the script is told
+    /// when they have gone.
+    above: bool,
+    /// It reads too slowly, and is to be dropped.
+    dropped: bool,
+}
+
+/// The receiving half.
+pub struct Receiver {
+    /// The decoder.
+    pub decoder: Decoder,
+    /// What was received and is not decoded yet.
+    pub inbox: Vec<u8>,
+}
+
+/// A WebSocket connection on a channel.
+pub struct Link {
+    settings: Arc<Settings>,
+    sender: Mutex<Sender>,
+    receiver: Mutex<Receiver>,
+    pub(super) topics: Mutex<Vec<Arc<str>>>,
+}
+
+impl Link {
+    /// Makes a connection of a channel; its opening handshake is still to be
+    /// made.
+    ///
+    /// # Errors
+    /// It is one already.
+    pub fn attach(channel: &Channel, settings: Arc<Settings>) -> Result<Arc<Link>> {
+        let sender = Sender {
+            state: State::Opening,
+            encoder: Encoder::new(settings.role),
+            above: false,
+            dropped: false,
+        };
+        let receiver = Receiver { decoder: Decoder::new(settings.decoder()), inbox: Vec::new() };
+        let link = Arc::new(Link {
+            settings,
+            sender: Mutex::new(sender),
+            receiver: Mutex::new(receiver),
+            topics: Mutex::default(),
+        });
+        if channel.set_companion(link.clone()) {
+            Ok(link)
+        } else {
+            Err(wrong_state(channel, "is a WebSocket already"))
+        }
+    }
+
+    /// The connection of a channel.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn of(channel: &Channel) -> Result<Arc<Link>> {
+        channel.companion().ok_or_else(|| wrong_state(channel, "is no WebSocket"))
+    }
+
+    /// Its settings.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// How far it is.
+    pub fn state(&self) -> State {
+        self.sender.lock().state
+    }
+
+    /// The receiving half, for whoever receives.
+    pub(super) fn receiver(&self) -> MutexGuard<'_, Receiver> {
+        self.receiver.lock()
+    }
+
+    /// The opening handshake is done, with this compression.
+    pub(super) fn open(&self, compression: Option<&Params>, receiver: &mut Receiver) {
+        let settings = &self.settings;
+        let mut sender = self.sender.lock();
+        if let Some(params) = compression {
+            receiver.decoder = Decoder::with_compression(settings.decoder(), params);
+            sender.encoder =
+                Encoder::with_compression(settings.role, params, settings.level, settings.threshold);
+        }
+        sender.state = State::Open;
+    }
+
+    /// Sends a message; the length of its frame.
+    ///
+    /// # Errors
+    /// The connection is not open, or has failed.
+    pub fn send(&self, channel: &Channel, opcode: Opcode, payload: &[u8]) -> Result<usize> {
+        self.transmit(channel, |encoder, out| encoder.message(opcode, payload, out))
+    }
+
+    /// Sends a ping or pong; the length of its frame.
+    ///
+    /// # Errors
+    /// As for `send`; a payload of more than 125 bytes.
+    pub fn send_control(&self, channel: &Channel, opcode: Opcode, payload: &[u8]) -> Result<usize> {
+        self.transmit(channel, |encoder, out| encoder.control(opcode, payload, out))
+    }
+
+    /// Sends a frame that is made already, unmasked and uncompressed.
+    ///
+    /// # Errors
+    /// As for `send`.
+    pub(super) fn send_frame(&self, channel: &Channel, frame: &[u8]) -> Result<()> {
+        let mut sender = self.sender.lock();
+        self.check(channel, &sender)?;
+        self.hand_over(channel, &mut sender, frame)
+    }
+
+    /// Begins to close the connection, with a code and a reason or with
+    /// neither. False when that has been done already.
+    ///
+    /// # Errors
+    /// A code that may not be sent, a reason longer than 123 bytes.
+    pub fn close(&self, channel: &Channel, code: Option<u16>, reason: &str) -> Result<bool> {
+        let mut sender = self.sender.lock();
+        if sender.state != State::Open {
+            return Ok(false);
+        }
+        let mut frame = Vec::new();
+        sender.encoder.close(code, reason, &mut frame)?;
+        sender.state = State::Closing;
+        // A connection that cannot send it is lost, which its home will see.
+        let _ = channel.send_now(&frame);
+        drop(sender);
+        channel.nudge_home();
+        Ok(true)
+    }
+
+    fn transmit(
+        &self,
+        channel: &Channel,
+        encode: impl FnOnce(&mut Encoder, &mut Vec<u8>) -> Result<()>,
+    ) -> Result<usize> {
+        FRAME.with_borrow_mut(|frame| {
+            frame.clear();
+            let mut sender = self.sender.lock();
+            self.check(channel, &sender)?;
+            encode(&mut sender.encoder, frame)?;
+            self.hand_over(channel, &mut sender, frame)?;
+            let length = frame.len();
+            if frame.capacity() > KEPT_FRAME {
+                *frame = Vec::new();
+            }
+            Ok(length)
+        })
+    }
+
+    fn check(&self, channel: &Channel, sender: &Sender) -> Result<()> {
+        match sender.state {
+            _ if sender.dropped => Err(wrong_state(channel, "has been dropped: it reads too slowly")),
+            State::Open => Ok(()),
+            State::Opening => Err(wrong_state(channel, "is not open yet")),
+            State::Closing => Err(wrong_state(channel, "is closing")),
+        }
+    }
+
+    fn hand_over(&self, channel: &Channel, sender: &mut Sender, frame: &[u8]) -> Result<()> {
+        let (_, room) = channel.send_now(frame)?;
+        let waiting = room.map_or(0, |room| room.pending);
+        if waiting > self.settings.high_water {
+            sender.above = true;
+            if waiting > self.settings.max_pending {
+                sender.dropped = true;
+                channel.nudge_home();
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what waits. True when the script is to be told that it has gone.
+    pub(super) fn flush(&self, channel: &Channel) -> bool {
+        // An error is one of the connection, which reading will meet as well.
+        let all_sent = !matches!(channel.send_now(&[]), Ok((_, Some(_))));
+        all_sent && std::mem::take(&mut self.sender.lock().above)
+    }
+
+    /// Whether it is to be dropped because its peer reads too slowly.
+    pub(super) fn is_dropped(&self) -> bool {
+        self.sender.lock().dropped
+    }
+
+    /// The connection, of the channel with that number, is over: it leaves its
+    /// topics.
+    pub(super) fn over(&self, id: u64) {
+        self.sender.lock().state = State::Closing;
+        topics::leave_all(id, self);
+    }
+}
+
+fn wrong_state(channel: &Channel, what: &str) -> Error {
+    Error::with_code(format!("channel \"{}\" {what}", channel.name()), &["WEBSOCKET", "STATE", what])
+}
