@@ -71,6 +71,9 @@ enum Phase {
     Open,
     /// Our close frame is sent; the peer's is awaited.
     Closing,
+    /// The peer's close frame has come, or something that is none of the
+    /// protocol: to be answered when scripts have had what came before.
+    Ending,
     /// All is said. What still comes in is not looked at; the peer closes, or
     /// has heard from us that we do.
     Lingering,
@@ -97,10 +100,21 @@ pub struct Scripts {
     pub http: Option<Rc<Script>>,
 }
 
+/// What the peer has said last, or done wrong.
+struct Ending {
+    /// For our close frame: a code unless the peer gave none, and a reason.
+    answer: (Option<u16>, &'static str),
+    /// For the script.
+    code: u16,
+    reason: String,
+}
+
 struct Inner {
     phase: Phase,
     queue: VecDeque<(Kind, Obj)>,
     queued_bytes: usize,
+    /// How it ends.
+    ending: Option<Ending>,
     /// When the phase began, or in the open phase when the peer was last heard.
     since: Instant,
     /// A ping is unanswered.
@@ -150,6 +164,7 @@ impl Talk {
             phase: if link.state() == State::Open { Phase::Open } else { Phase::Greeting },
             queue: VecDeque::new(),
             queued_bytes: 0,
+            ending: None,
             since: Instant::now(),
             pinged: false,
             finished: false,
@@ -180,7 +195,7 @@ impl Talk {
             Phase::Open if inner.pinged => self.settings.pong_wait,
             Phase::Open => self.settings.ping,
             Phase::Closing | Phase::Lingering => self.settings.close_wait,
-            Phase::Deciding | Phase::Over => return None,
+            Phase::Deciding | Phase::Ending | Phase::Over => return None,
         };
         let wait: Duration = wait.as_duration();
         (!wait.is_zero()).then(|| inner.since + wait)
@@ -217,6 +232,15 @@ impl Talk {
         self.link.over(self.id);
     }
 
+    /// Answers the peer's last word, and tells the script.
+    fn end(&self, channel: &Channel, inner: &mut Inner) {
+        if let Some(Ending { answer, code, reason }) = inner.ending.take() {
+            let _ = self.link.close(channel, answer.0, answer.1);
+            self.tell_close(inner, code, &reason);
+        }
+        self.linger(inner);
+    }
+
     /// Turns to the time after the last frame.
     fn linger(&self, inner: &mut Inner) {
         inner.phase = Phase::Lingering;
@@ -235,7 +259,7 @@ impl Talk {
             let used = self.decode(channel, inner, &mut receiver, &mut inbox);
             inbox.drain(..used);
             receiver.inbox = inbox;
-            if !inner.queue.is_empty() || matches!(inner.phase, Phase::Lingering | Phase::Over) {
+            if !inner.queue.is_empty() || inner.phase == Phase::Ending {
                 return None;
             }
         }
@@ -305,9 +329,12 @@ impl Talk {
                 Ok(step) => step,
                 Err(violation) => {
                     // Said to the peer, and to the script.
-                    let _ = self.link.close(channel, Some(violation.code), violation.reason);
-                    self.tell_close(inner, violation.code, violation.reason);
-                    self.linger(inner);
+                    inner.ending = Some(Ending {
+                        answer: (Some(violation.code), violation.reason),
+                        code: violation.code,
+                        reason: violation.reason.to_owned(),
+                    });
+                    inner.phase = Phase::Ending;
                     return input.len();
                 }
             };
@@ -327,9 +354,12 @@ impl Talk {
                 Some(Event::Pong([])) => continue,
                 Some(Event::Pong(payload)) => (Kind::Pong, Obj::from_bytes(payload)),
                 Some(Event::Close(sent)) => {
-                    let _ = self.link.close(channel, sent.code(), "");
-                    self.tell_close(inner, sent.code().unwrap_or(close::NO_STATUS), sent.reason());
-                    self.linger(inner);
+                    inner.ending = Some(Ending {
+                        answer: (sent.code(), ""),
+                        code: sent.code().unwrap_or(close::NO_STATUS),
+                        reason: sent.reason().to_owned(),
+                    });
+                    inner.phase = Phase::Ending;
                     return input.len();
                 }
             };
@@ -541,6 +571,7 @@ impl Native for Talk {
             }
             match inner.phase {
                 Phase::Over => return Turn::Close,
+                Phase::Ending => self.end(channel, inner),
                 Phase::Lingering => return self.discard(channel, inner, buffer),
                 Phase::Deciding => match self.ask(channel, inner, words) {
                     Some(turn) => return turn,
