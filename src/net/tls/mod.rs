@@ -149,9 +149,11 @@ impl Session {
         }
     }
 
-    /// Readies the session for a read or peek: the socket may have more.
+    /// Readies the session for a read or peek: the socket may have more, but
+    /// need not be asked while a decrypted record is at hand. (Part of a record
+    /// inside OpenSSL is no reason not to ask: the rest is what has come.)
     fn look_again(&mut self) {
-        if !self.has_pending() {
+        if self.stream.ssl().pending() == 0 {
             self.stream.get_mut().drained = false;
         }
         drop(ErrorStack::get());
