@@ -14,7 +14,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use once_cell::sync::OnceCell;
 use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap};
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -99,11 +99,20 @@ pub fn stop() {
 /// A channel in the hands of the background.
 struct Task {
     channel: Arc<Channel>,
-    /// Descriptors in the poll set, by their number.
-    registered: Vec<(u64, RawFd)>,
+    /// Descriptors in the poll set, with the number of their attempt.
+    watched: Vec<(u64, RawFd)>,
     alarm: Option<Instant>,
-    /// Connected: only sending is left.
-    connected: bool,
+    stage: Stage,
+}
+
+/// How far a task has come.
+#[derive(PartialEq, Eq)]
+enum Stage {
+    Connecting,
+    /// Connected; what was kept is still to be sent.
+    Connected,
+    /// The socket is waited for, to send more.
+    Sending,
 }
 
 struct Worker {
@@ -134,7 +143,8 @@ impl Worker {
                 match order {
                     Order::Connect(channel) => {
                         let id = channel.id();
-                        let task = Task { channel, registered: Vec::new(), alarm: None, connected: false };
+                        let task =
+                            Task { channel, watched: Vec::new(), alarm: None, stage: Stage::Connecting };
                         self.tasks.insert(id, task);
                         due.push(id);
                     }
@@ -153,83 +163,92 @@ impl Worker {
                 // One that goes wrong shall not end the others.
                 if catch_unwind(AssertUnwindSafe(|| self.serve(id, now))).is_err() {
                     log::write(log::BUG, &format!("connchan conn{id}: panic while connecting"));
-                    self.tasks.remove(&id);
+                    if let Some(task) = self.tasks.get(&id) {
+                        task.channel.give_up("internal error while connecting");
+                    }
+                    self.forget(id);
                 }
             }
         }
     }
 
     fn serve(&mut self, id: u64, now: Instant) {
-        let Some(task) = self.tasks.get_mut(&id) else { return };
-        if !task.connected {
-            match task.channel.advance(now) {
-                Advance::Pending(fds, alarm) => {
-                    register(&self.poll, id, task, fds);
-                    if let Some(old) = task.alarm.take() {
-                        self.alarms.remove(&(old, id));
-                    }
-                    task.alarm = alarm;
-                    self.alarms.extend(alarm.map(|at| (at, id)));
+        let Worker { poll, tasks, alarms, .. } = self;
+        let Some(task) = tasks.get_mut(&id) else { return };
+        if task.stage == Stage::Connecting {
+            let watched = &mut task.watched;
+            let advance = task.channel.advance(now, |fds| watch_all(poll, id, watched, fds));
+            if let Some(old) = task.alarm.take() {
+                alarms.remove(&(old, id));
+            }
+            match advance {
+                Advance::Pending(alarm) => {
+                    task.alarm = Some(alarm);
+                    alarms.insert((alarm, id));
                     return;
                 }
-                Advance::Over => {
-                    self.forget(id);
-                    return;
-                }
+                Advance::Over => return self.forget(id),
                 Advance::Failed => {
                     task.channel.tell_home();
-                    self.forget(id);
-                    return;
+                    return self.forget(id);
                 }
                 Advance::Connected => {
-                    task.connected = true;
-                    if let Some(old) = task.alarm.take() {
-                        self.alarms.remove(&(old, id));
-                    }
+                    task.stage = Stage::Connected;
                     task.channel.tell_home();
                 }
             }
         }
-        match task.channel.flush_kept() {
-            // Numbers of attempts are small: this one is of none of them.
-            Some(fd) => register(&self.poll, id, task, vec![(u64::MAX, fd)]),
-            None => self.forget(id),
+        // The socket cannot be closed while it is held here.
+        let Some(socket) = task.channel.flush_kept() else { return self.forget(id) };
+        if task.stage == Stage::Connected {
+            // Registered anew it reports the room that there is already.
+            watch(poll, id, socket.as_raw_fd());
+            task.watched = vec![(0, socket.as_raw_fd())];
+            task.stage = Stage::Sending;
         }
     }
 
     fn forget(&mut self, id: u64) {
-        let Some(mut task) = self.tasks.remove(&id) else { return };
+        let Some(task) = self.tasks.remove(&id) else { return };
         if let Some(alarm) = task.alarm {
             self.alarms.remove(&(alarm, id));
         }
         task.channel.set_in_background(false);
-        if !task.channel.is_closed() {
-            // The connection lives on: its descriptor is no business of ours.
-            register(&self.poll, id, &mut task, Vec::new());
+        // A connection that lives on is no business of ours any more. Closed
+        // descriptors are out of the poll set already.
+        let open = task.channel.fd();
+        for (_, fd) in task.watched.iter().filter(|(_, fd)| open == Some(*fd)) {
+            let _ = self.poll.registry().deregister(&mut SourceFd(fd));
         }
     }
 }
 
-/// Brings the poll set up to date: the descriptors of a task are now `fds`.
-fn register(poll: &Poll, id: u64, task: &mut Task, fds: Vec<(u64, RawFd)>) {
-    for (serial, fd) in &task.registered {
-        // Those that were closed are out of it already, and their number may
-        // be another's by now: only what is still open is taken out.
-        let open = task.channel.fd() == Some(*fd);
-        if open && !fds.contains(&(*serial, *fd)) {
-            let _ = poll.registry().deregister(&mut SourceFd(fd));
-        }
-    }
+/// Brings the poll set up to date while a connection is being made: its
+/// descriptors are now `fds`. Those that are not among them any more were
+/// closed, which has taken them out of the set.
+fn watch_all(poll: &Poll, id: u64, watched: &mut Vec<(u64, RawFd)>, fds: Vec<(u64, RawFd)>) {
     for (serial, fd) in &fds {
-        if !task.registered.contains(&(*serial, *fd)) {
-            let both = Interest::READABLE | Interest::WRITABLE;
-            let mut source = SourceFd(fd);
-            let token = Token(id as usize);
-            let result = poll.registry().register(&mut source, token, both);
-            if result.is_err_and(|e| e.kind() == std::io::ErrorKind::AlreadyExists) {
-                let _ = poll.registry().reregister(&mut source, token, both);
-            }
+        // A descriptor's number may have been another's before.
+        if !watched.contains(&(*serial, *fd)) {
+            watch(poll, id, *fd);
         }
     }
-    task.registered = fds;
+    *watched = fds;
+}
+
+/// Registers a descriptor; one that is registered already reports its
+/// readiness once more.
+fn watch(poll: &Poll, id: u64, fd: RawFd) {
+    let both = Interest::READABLE | Interest::WRITABLE;
+    let mut source = SourceFd(&fd);
+    let token = Token(id as usize);
+    let result = match poll.registry().register(&mut source, token, both) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            poll.registry().reregister(&mut source, token, both)
+        }
+        result => result,
+    };
+    if let Err(error) = result {
+        log::write(log::ERROR, &format!("connchan conn{id}: cannot wait for the connection: {error}"));
+    }
 }

@@ -2,7 +2,7 @@
 //! what it is when that has failed (spec/async-connect.md, and section 7.3 of
 //! spec/ns_connchan.md for the words).
 
-use super::channel::{Channel, Endpoint, Peer};
+use super::channel::{Channel, Endpoint, Io, Peer};
 use super::driver::Driver;
 use crate::base::time_value::TimeValue;
 use crate::base::{errno, Error, Result};
@@ -11,9 +11,10 @@ use crate::net::dial::{Dial, Fault, Step, Stream};
 use crate::net::wait::{wait_any, Direction};
 use crate::reactor::{Message, MAYBE_READABLE};
 use parking_lot::{Condvar, Mutex};
+use socket2::Socket;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -56,6 +57,12 @@ impl Goal {
         }
     }
 
+    /// The error when the time is over: what an address has answered, else
+    /// that none did in time.
+    fn out_of_time(&self, dial: &mut Dial) -> Error {
+        dial.answer().map_or_else(|| self.timed_out(), |fault| self.fault(fault))
+    }
+
     fn fault(&self, fault: Fault) -> Error {
         match fault {
             Fault::Connect(error) => self.failed(&error),
@@ -68,16 +75,18 @@ impl Goal {
 /// goal's deadline.
 pub(super) fn wait_for(goal: &Goal, mut dial: Dial) -> Result<(Endpoint, Peer)> {
     loop {
-        let again = match dial.step(Instant::now()) {
+        let now = Instant::now();
+        let again = match dial.step(now) {
             Step::Done(stream, address) => return Ok((endpoint(stream), peer(address))),
             Step::Failed(fault) => return Err(goal.fault(fault)),
+            // Asked of the clock and not of the wait: a peer that drips its
+            // part of a handshake always has something to be waited for.
+            Step::Pending(_) if now >= goal.deadline => return Err(goal.out_of_time(&mut dial)),
             Step::Pending(again) => again,
         };
         let until = again.map_or(goal.deadline, |again| again.min(goal.deadline));
         let waits: Vec<(RawFd, Direction)> = dial.waits().into_iter().map(|(_, fd, d)| (fd, d)).collect();
-        if !wait_any(&waits, Some(until)).map_err(|e| goal.failed(&e))? && Instant::now() >= goal.deadline {
-            return Err(goal.timed_out());
-        }
+        wait_any(&waits, Some(until)).map_err(|e| goal.failed(&e))?;
     }
 }
 
@@ -144,7 +153,7 @@ impl Unconnected {
     pub(super) fn refusal(&self, name: &str) -> Error {
         let message = &self.error.message;
         let reason = match message.split_once("can't connect to ") {
-            Some(("", rest)) => rest.split_once(": ").map_or(rest, |(_, reason)| reason),
+            Some(("", rest)) => rest.rsplit_once(": ").map_or(rest, |(_, reason)| reason),
             _ => message,
         };
         Error::posix(format!("channel \"{name}\" is not connected: {reason}"), libc::ENOTCONN)
@@ -153,8 +162,8 @@ impl Unconnected {
 
 /// What a step in the background has led to.
 pub(super) enum Advance {
-    /// To be waited for: descriptors with their numbers, and a time.
-    Pending(Vec<(u64, RawFd)>, Option<Instant>),
+    /// To be looked at again when a descriptor becomes ready, or at this time.
+    Pending(Instant),
     /// Connected: the callback's home has to hear of it. Bytes may wait to be
     /// sent.
     Connected,
@@ -176,18 +185,22 @@ impl Channel {
         matches!(self.io().lock().endpoint, Some(Endpoint::Connecting(_)))
     }
 
-    /// Goes on with connecting; the background calls.
-    pub(super) fn advance(&self, now: Instant) -> Advance {
+    /// Goes on with connecting; the background calls. `watch` hears what to
+    /// wait for, descriptors with their numbers, while none of them can be
+    /// closed and its number become another's.
+    pub(super) fn advance(&self, now: Instant, watch: impl FnOnce(Vec<(u64, RawFd)>)) -> Advance {
         let mut io = self.io().lock();
         let Some(Endpoint::Connecting(connecting)) = &mut io.endpoint else { return Advance::Over };
         let outcome = match connecting.dial.step(now) {
             Step::Done(stream, address) => Ok((stream, address)),
             Step::Failed(fault) => Err(connecting.goal.fault(fault)),
-            Step::Pending(_) if now >= connecting.goal.deadline => Err(connecting.goal.timed_out()),
+            Step::Pending(_) if now >= connecting.goal.deadline => {
+                Err(connecting.goal.out_of_time(&mut connecting.dial))
+            }
             Step::Pending(again) => {
-                let fds = connecting.dial.waits().into_iter().map(|(serial, fd, _)| (serial, fd)).collect();
+                watch(connecting.dial.waits().into_iter().map(|(serial, fd, _)| (serial, fd)).collect());
                 let deadline = connecting.goal.deadline;
-                return Advance::Pending(fds, Some(again.map_or(deadline, |again| again.min(deadline))));
+                return Advance::Pending(again.map_or(deadline, |again| again.min(deadline)));
             }
         };
         match outcome {
@@ -200,21 +213,35 @@ impl Channel {
                 Advance::Connected
             }
             Err(error) => {
-                io.pending.clear();
-                io.endpoint = Some(Endpoint::Unconnected(Box::new(Unconnected { error })));
-                self.fail();
+                self.become_unconnected(&mut io, error);
                 Advance::Failed
             }
         }
     }
 
-    /// Sends what was kept while there was no connection. The descriptor to
-    /// wait for when that is not all.
-    pub(super) fn flush_kept(&self) -> Option<RawFd> {
+    fn become_unconnected(&self, io: &mut Io, error: Error) {
+        io.pending.clear();
+        io.endpoint = Some(Endpoint::Unconnected(Box::new(Unconnected { error })));
+        self.fail();
+    }
+
+    /// Nobody goes on with connecting: it has failed, if it was not over.
+    pub(super) fn give_up(&self, reason: &str) {
+        let mut io = self.io().lock();
+        if matches!(io.endpoint, Some(Endpoint::Connecting(_))) {
+            self.become_unconnected(&mut io, Error::new(reason.to_owned()));
+            drop(io);
+            self.tell_home();
+        }
+    }
+
+    /// Sends what was kept while there was no connection. The socket to wait
+    /// for when that is not all.
+    pub(super) fn flush_kept(&self) -> Option<Arc<Socket>> {
         match self.send_now(&[]) {
-            Ok((_, Some(room))) => Some(room.socket.as_raw_fd()),
+            Ok((_, room)) => room.map(|room| room.socket),
             // An error is met again by the script's next write.
-            Ok((_, None)) | Err(_) => None,
+            Err(_) => None,
         }
     }
 
@@ -239,6 +266,10 @@ mod tests {
         assert_eq!(refusal.code[..2], ["POSIX", "ENOTCONN"]);
         let refusal = Unconnected { error: Error::new("ssl connect failed: x: y") }.refusal("conn1");
         assert!(refusal.message.ends_with("not connected: ssl connect failed: x: y"));
+        let goal = Goal::new("/tmp/odd: name", 0, TimeValue::from_secs(1));
+        let error = goal.failed(&io::Error::from_raw_os_error(libc::ENOENT));
+        let refusal = Unconnected { error }.refusal("conn1");
+        assert_eq!(refusal.message, "channel \"conn1\" is not connected: no such file or directory");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn connect(host: &str, port: u16, tls: Option<TlsOptions>, timeout: TimeValu
     let goal = goal(host, port, timeout);
     let addresses = address::resolve(host, port).map_err(|e| goal.failed(&e))?;
     let driver = if tls.is_some() { Driver::TLS } else { Driver::PLAIN };
-    make(goal, Connector::new(addresses), host, driver, tls, timeout.is_zero())
+    make(goal, Connector::new(addresses), host, driver, tls, timeout.is_zero(), &[])
 }
 
 fn goal(host: &str, port: u16, timeout: TimeValue) -> Goal {
@@ -77,7 +77,7 @@ fn goal(host: &str, port: u16, timeout: TimeValue) -> Goal {
 }
 
 /// The channel for what `connector` reaches; `host` is the name to verify
-/// unless another was given.
+/// unless another was given, `greeting` what is sent at once.
 fn make(
     goal: Goal,
     connector: Connector,
@@ -85,6 +85,7 @@ fn make(
     driver: Driver,
     tls: Option<TlsOptions>,
     in_background: bool,
+    greeting: &[u8],
 ) -> Result<Arc<Channel>> {
     let tls = tls.map(|options| {
         let section = format!("ns/server/{}/httpclient", config::server_name());
@@ -98,14 +99,27 @@ fn make(
             settings.check()?;
         }
         let channel = Channel::connecting(goal, Dial::new(connector, tls), driver);
-        if let Err(error) = background::connect(&channel) {
-            home::close(&channel);
-            return Err(error);
-        }
-        return Ok(channel);
+        // Written before anything can fail in the background: a failure is
+        // told by the channel, never by this call.
+        return or_close(channel, |channel| {
+            channel.write(greeting)?;
+            background::connect(channel)
+        });
     }
     let (endpoint, peer) = wait_for(&goal, Dial::new(connector, tls))?;
-    Ok(Channel::create(endpoint, driver, peer))
+    // What the socket does not take at once waits in the send buffer.
+    or_close(Channel::create(endpoint, driver, peer), |channel| channel.write(greeting).map(drop))
+}
+
+/// The channel, unless what is done with it fails: then it is closed.
+fn or_close(channel: Arc<Channel>, action: impl FnOnce(&Arc<Channel>) -> Result<()>) -> Result<Arc<Channel>> {
+    match action(&channel) {
+        Ok(()) => Ok(channel),
+        Err(error) => {
+            home::close(&channel);
+            Err(error)
+        }
+    }
 }
 
 /// Connects to the host of a URL and sends a request, with the given header
@@ -117,24 +131,19 @@ pub fn open(request: Request) -> Result<Arc<Channel>> {
     let block = request_block(request.method, &url.target, request.version, request.headers)?;
     let tls = driver.is_tls().then_some(request.tls);
     let port = url.port.unwrap_or(if driver.is_tls() { 443 } else { 80 });
-    let channel = match request.unix_socket {
+    match request.unix_socket {
         Some(path) => {
             let goal = goal(path, 0, request.timeout);
             let connector = Connector::unix(Path::new(path)).map_err(|e| goal.failed(&e))?;
-            make(goal, connector, &url.host, driver, tls, request.timeout.is_zero())?
+            make(goal, connector, &url.host, driver, tls, request.timeout.is_zero(), &block)
         }
         None => {
             let goal = goal(&url.host, port, request.timeout);
             let addresses = address::resolve(&url.host, port).map_err(|e| goal.failed(&e))?;
-            make(goal, Connector::new(addresses), &url.host, driver, tls, request.timeout.is_zero())?
+            let connector = Connector::new(addresses);
+            make(goal, connector, &url.host, driver, tls, request.timeout.is_zero(), &block)
         }
-    };
-    // What the socket does not take at once waits in the send buffer.
-    if let Err(error) = channel.write(&block) {
-        home::close(&channel);
-        return Err(error);
     }
-    Ok(channel)
 }
 
 fn no_driver(scheme: &str, driver: Option<&str>) -> Error {

@@ -346,6 +346,10 @@ impl Channel {
                 io.pending.clear();
                 io.send_error = failure.errno();
                 self.readiness.set(WRITABLE);
+                if elsewhere {
+                    // The home may have looked while the bit was cleared.
+                    self.nudge();
+                }
                 return Err(self.send_failed(&failure));
             }
             Some(Unsent::Later(direction)) => direction,

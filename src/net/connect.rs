@@ -150,6 +150,11 @@ impl Connector {
         !self.untried.is_empty()
     }
 
+    /// What a host has answered, if one has.
+    pub fn answer(&mut self) -> Option<io::Error> {
+        self.failure.take().filter(|error| stage(error) == ANSWERED)
+    }
+
     fn step_unix(&mut self, now: Instant) -> Progress {
         if now < self.next_start {
             return Progress::Pending(Some(self.next_start));
@@ -187,9 +192,12 @@ impl Connector {
     }
 }
 
+/// The stage of errors that the host itself has sent.
+const ANSWERED: u8 = 3;
+
 fn stage(error: &io::Error) -> u8 {
     match error.raw_os_error() {
-        Some(libc::ECONNREFUSED | libc::ECONNRESET) => 3,
+        Some(libc::ECONNREFUSED | libc::ECONNRESET) => ANSWERED,
         Some(libc::ETIMEDOUT | libc::EHOSTUNREACH | libc::EACCES | libc::EPERM) => 2,
         Some(libc::ENETUNREACH) => 1,
         _ => 0,

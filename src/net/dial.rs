@@ -125,6 +125,19 @@ impl Dial {
         }
     }
 
+    /// What an address has answered so far, if that says more than that the
+    /// others are silent: to be told when the time is over.
+    pub fn answer(&mut self) -> Option<Fault> {
+        if let Some(refusal) = self.refusal.take() {
+            return Some(Fault::Tls(refusal));
+        }
+        // One that is in its handshake has come further than those that failed.
+        if self.handshake.is_some() {
+            return None;
+        }
+        self.connector.answer().map(Fault::Connect)
+    }
+
     /// The descriptors to wait for and in which direction, each with a number
     /// that no other of this connection has.
     pub fn waits(&self) -> Vec<(u64, RawFd, Direction)> {
