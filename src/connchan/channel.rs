@@ -188,6 +188,9 @@ pub(super) struct Io {
     /// none.
     pub(super) send_error: i32,
     pub(super) receive_error: i32,
+    /// Bytes that the background was to send are lost, for this reason: every
+    /// write tells it, since nobody has heard of it yet.
+    pub(super) flush_error: Option<Box<Error>>,
     pub(super) receive_timeout: TimeValue,
     pub(super) send_timeout: TimeValue,
     /// Where output is recorded, at debug level 2.
@@ -297,6 +300,7 @@ impl Channel {
                 received: 0,
                 send_error: 0,
                 receive_error: 0,
+                flush_error: None,
                 receive_timeout: TimeValue::ZERO,
                 send_timeout: TimeValue::ZERO,
                 output: None,

@@ -240,8 +240,10 @@ impl Channel {
     pub(super) fn flush_kept(&self) -> Option<Arc<Socket>> {
         match self.send_now(&[]) {
             Ok((_, room)) => room.map(|room| room.socket),
-            // An error is met again by the script's next write.
-            Err(_) => None,
+            Err(error) => {
+                self.io().lock().flush_error = Some(Box::new(error));
+                None
+            }
         }
     }
 

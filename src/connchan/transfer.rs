@@ -306,6 +306,9 @@ impl Channel {
     pub(crate) fn send_now(&self, data: &[u8]) -> Result<(u64, Option<Room>)> {
         let mut io = self.io().lock();
         let io = &mut *io;
+        if let Some(error) = &io.flush_error {
+            return Err((**error).clone());
+        }
         let mut total = 0;
         if !data.is_empty() && is_full(io.pending.len()) {
             // What is waiting has its chance to go.

@@ -15,7 +15,10 @@ thread of their own; "join NAME" waits for the one that works on NAME and gives 
   connects HOST PORT COUNT WHAT      connects in a row; WHAT is close, reset, halfclose, garbage
   hold HOST PORT COUNT    holds that many connections: count
   heldanswers             sends a line on each held connection, waits for all echoes: count
-  fullbacklog NAME        a listening socket whose queue is full: port
+  fullbacklog NAME [host] [port]     a listening socket whose queue is full: port
+  unixfull NAME PATH      the same, of the unix kind
+  release NAME            makes room in such a queue; then "accept" gives those who have waited
+  waiting NAME            1 when someone waits to be accepted, else 0
   forget                  closes everything
 """
 import hashlib
@@ -32,6 +35,7 @@ DEADLINE = 30.0
 named = {}
 held = []
 works = {}
+fillers = {}
 
 
 def keep(name, sock):
@@ -211,26 +215,56 @@ class Commands:
             right += data == b"%d\n" % number
         return right
 
-    def fullbacklog(self, name):
-        listener = socket.socket()
-        listener.bind(("127.0.0.1", 0))
+    def fullbacklog(self, name, host="127.0.0.1", port="0"):
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, int(port)))
+        self.fill(name, listener, TimeoutError)
+        return listener.getsockname()[1]
+
+    def unixfull(self, name, path):
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        self.fill(name, listener, BlockingIOError)
+
+    def fill(self, name, listener, refusal):
         listener.listen(0)
         keep(name, listener)
-        port = listener.getsockname()[1]
-        for number in range(20):
-            sock = socket.socket()
-            sock.settimeout(0.2)
-            keep("%s.%d" % (name, number), sock)
+        fillers[name] = []
+        for _ in range(20):
+            sock = socket.socket(listener.family)
+            fillers[name].append(sock)
+            sock.settimeout(0.05 if listener.family != socket.AF_UNIX else 0)
             try:
-                sock.settimeout(0.2)
-                sock.connect(("127.0.0.1", port))
-            except TimeoutError:
-                return port
+                sock.connect(listener.getsockname())
+            except refusal:
+                return
         raise OSError("the queue does not fill")
 
+    def release(self, name):
+        # Their connections come out of the queue as well: those are not of interest.
+        mine = fillers.pop(name)
+        sock = named[name]
+        connected = 0
+        for filler in mine:
+            try:
+                filler.getpeername()
+                connected += 1
+            except OSError:
+                pass
+        for _ in range(connected):
+            sock.accept()[0].close()
+        for filler in mine:
+            filler.close()
+
+    def waiting(self, name):
+        # Whether someone waits to be accepted right now.
+        return int(bool(select.select([named[name]], [], [], 0)[0]))
+
     def forget(self):
-        for sock in list(named.values()) + held:
+        for sock in list(named.values()) + held + sum(fillers.values(), []):
             sock.close()
+        fillers.clear()
         named.clear()
         held.clear()
         works.clear()
