@@ -18,6 +18,11 @@ thread of their own; "join NAME" waits for the one that works on NAME and gives 
   fullbacklog NAME [host] [port]     a listening socket whose queue is full: port
   unixfull NAME PATH      the same, of the unix kind
   release NAME            makes room in such a queue; then "accept" gives those who have waited
+  answering NAME HOST PORT accept|garbage    (thread) takes every connection, keeps it open
+  answered NAME           how many connections that has taken
+  dns NAME                a name server on 127.0.0.1, which says nothing yet
+  dnsasked NAME           waits for a question
+  dnsanswer NAME ADDRESS  (thread) from now on answers every question with that
   waiting NAME            1 when someone waits to be accepted, else 0
   forget                  closes everything
 """
@@ -36,6 +41,7 @@ named = {}
 held = []
 works = {}
 fillers = {}
+answered = {}
 
 
 def keep(name, sock):
@@ -257,13 +263,62 @@ class Commands:
         for filler in mine:
             filler.close()
 
+    def answering(self, name, host, port, how):
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, int(port)))
+        sock.listen(1000)
+        named[name] = sock
+        answered[name] = []
+
+        def work():
+            while True:
+                peer, _ = sock.accept()
+                answered[name].append(peer)
+                if how == "garbage":
+                    peer.sendall(b"220 this is no TLS\r\n")
+        in_thread(name, work)
+
+    def answered(self, name):
+        return len(answered[name])
+
+    def dns(self, name):
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind(("127.0.0.1", 53))
+        keep(name, sock)
+
+    def dnsasked(self, name):
+        answered[name] = [named[name].recvfrom(512)]
+
+    def dnsanswer(self, name, address):
+        def work():
+            while True:
+                for query, sender in answered[name]:
+                    # Name and type of the one question; of addresses there is one, of type A.
+                    end = query.index(b"\0", 12) + 5
+                    found = query[end - 4:end - 2] == b"\0\1"
+                    reply = query[:2] + b"\x81\x80\0\1" + struct.pack("!HHH", found, 0, 0) + query[12:end]
+                    if found:
+                        reply += b"\xc0\x0c\0\1\0\1\0\0\0\1\0\4" + socket.inet_aton(address)
+                    named[name].sendto(reply, sender)
+                answered[name] = [named[name].recvfrom(512)]
+        in_thread(name, work)
+
     def waiting(self, name):
         # Whether someone waits to be accepted right now.
         return int(bool(select.select([named[name]], [], [], 0)[0]))
 
     def forget(self):
-        for sock in list(named.values()) + held + sum(fillers.values(), []):
+        peers = [peer for peer in sum(answered.values(), []) if isinstance(peer, socket.socket)]
+        for name in answered:
+            try:
+                # Ends the thread that accepts, which would keep the address in use.
+                named[name].shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        for sock in list(named.values()) + held + sum(fillers.values(), []) + peers:
             sock.close()
+        answered.clear()
         fillers.clear()
         named.clear()
         held.clear()
