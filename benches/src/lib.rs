@@ -16,6 +16,7 @@
 
 pub mod args;
 pub mod bare_echo;
+pub mod certificate;
 pub mod load;
 pub mod runner;
 pub mod stats;

@@ -1,5 +1,5 @@
 //! What the benchmarks ask of the operating system: limits of descriptors, CPU time and memory of a process,
-//! and the tying of child processes to their parent.
+//! and the tying of child processes to their parent; and one question to OpenSSL.
 //!
 //! Everything read from `/proc` is an error where there is none; the `unsafe` calls of the package are all in
 //! here.
@@ -7,6 +7,9 @@
 use std::fs;
 use std::io;
 use std::process::Command;
+
+use foreign_types::ForeignTypeRef;
+use openssl::ssl::SslRef;
 
 use crate::Result;
 
@@ -176,6 +179,17 @@ pub fn allowed_cpus() -> Vec<usize> {
 #[cfg(not(target_os = "linux"))]
 pub fn allowed_cpus() -> Vec<usize> {
     Vec::new()
+}
+
+extern "C" {
+    /// From `openssl/ssl.h`; the crate has only `SSL_pending`, which does not know of records read ahead.
+    fn SSL_has_pending(ssl: *const openssl_sys::SSL) -> libc::c_int;
+}
+
+/// Whether OpenSSL holds received bytes of this connection, be it the beginning of a record.
+pub fn tls_has_pending(ssl: &SslRef) -> bool {
+    // SAFETY: the pointer is valid as long as the reference; the function only looks.
+    unsafe { SSL_has_pending(ssl.as_ptr()) != 0 }
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -1,4 +1,4 @@
-//! `load echo|accept|idle key=value …`: the load generator. See [`benches::load`].
+//! `load echo|accept|handshake|idle key=value …`: the load generator. See [`benches::load`].
 
 fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

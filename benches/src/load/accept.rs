@@ -8,19 +8,14 @@
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::connect::PATIENCE;
 use super::slices::{Plan, Target, Work};
-use super::Results;
+use super::{watchdog, Results};
 use crate::args::Args;
 use crate::{sys, Result};
-
-/// How many connections were answered so far; what the watchdog looks at.
-static ANSWERED: AtomicUsize = AtomicUsize::new(0);
 
 pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
     let keys = [&Plan::KEYS[..], &["parallel"]].concat();
@@ -36,7 +31,7 @@ pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into();
         flights.push(Flight { server, parallel, waiting: VecDeque::with_capacity(parallel), next_byte: 0 });
     }
-    std::thread::spawn(watch);
+    watchdog::start();
 
     let measured = plan.run(&mut flights)?;
     let mut lines = Vec::new();
@@ -48,21 +43,6 @@ pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
         lines.push(results);
     }
     Ok(lines)
-}
-
-/// Ends the process when no connection was answered for a while: the reads below have no timeout, since
-/// setting one would cost a system call for each connection.
-fn watch() {
-    let mut before = ANSWERED.load(Ordering::Relaxed);
-    loop {
-        std::thread::sleep(PATIENCE);
-        let now = ANSWERED.load(Ordering::Relaxed);
-        if now == before {
-            eprintln!("load: the server answered nobody for {} s", PATIENCE.as_secs());
-            std::process::exit(1);
-        }
-        before = now;
-    }
 }
 
 /// The connections in flight to one server.
@@ -118,7 +98,7 @@ impl Flight {
         if answer[0] != byte {
             return Err("the server sent another byte than it got".into());
         }
-        ANSWERED.fetch_add(1, Ordering::Relaxed);
+        watchdog::answered();
         Ok(())
     }
 }

@@ -4,10 +4,11 @@
 //! second), so they are made in steps, and after each step the server has to show by an echo that it has
 //! taken them all.
 
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use mio::net::TcpStream;
 use socket2::{Domain, Socket, Type};
 
 use crate::Result;
@@ -28,17 +29,61 @@ pub enum Greet {
     Each,
 }
 
+/// A connection, plain or TLS.
+pub trait Wire {
+    /// Whether what [`Wire::receive`] puts into the buffer is right also where nobody asks for the content.
+    const LOOKS_AT_ALL: bool;
+
+    /// The socket below.
+    fn socket(&mut self) -> &mut TcpStream;
+    /// Sends some of the bytes, and returns how many.
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize>;
+    /// Receives what is there; the end is an error. `content` says whether the bytes themselves are wanted,
+    /// or only their number.
+    fn receive(&mut self, buffer: &mut [u8], content: bool) -> io::Result<Received>;
+}
+
+/// What a call of [`Wire::receive`] brought.
+pub struct Received {
+    /// So many bytes of the peer's, possibly none.
+    pub length: usize,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+impl Wire for TcpStream {
+    const LOOKS_AT_ALL: bool = true;
+
+    fn socket(&mut self) -> &mut TcpStream {
+        self
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], _content: bool) -> io::Result<Received> {
+        match self.read(buffer)? {
+            0 => Err(ErrorKind::UnexpectedEof.into()),
+            length => Ok(Received { length, more: length == buffer.len() }),
+        }
+    }
+}
+
 /// Makes connections to one server, from as many source addresses as their number needs.
-pub struct Connector {
+pub struct Connector<W> {
+    /// Makes of a connected, blocking socket what is wanted.
+    wrap: W,
     server: SocketAddr,
     per_source: usize,
     made: usize,
 }
 
-impl Connector {
+impl<S: Wire, W: Fn(TcpStream) -> Result<S>> Connector<W> {
     /// For the server on 127.0.0.1 and this port.
-    pub fn new(port: u16, per_source: usize) -> Connector {
+    pub fn new(port: u16, per_source: usize, wrap: W) -> Connector<W> {
         Connector {
+            wrap,
             server: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             per_source: per_source.max(1),
             made: 0,
@@ -47,13 +92,17 @@ impl Connector {
 
     /// Makes `count` connections; on return the server has accepted them. They are blocking ones, and closing
     /// them resets them, so that their ports are free again at once.
-    pub fn open(&mut self, count: usize, greet: Greet) -> Result<Vec<TcpStream>> {
+    pub fn open(&mut self, count: usize, greet: Greet) -> Result<Vec<S>> {
         let mut streams = Vec::with_capacity(count);
         while streams.len() < count {
             let begin = streams.len();
+            let mut sockets = Vec::with_capacity(STEP);
             for _ in begin..count.min(begin + STEP) {
                 let number = self.made + 1;
-                streams.push(self.connect().map_err(|error| format!("connection {number}: {error}"))?);
+                sockets.push(self.connect().map_err(|error| format!("connection {number}: {error}"))?);
+            }
+            for socket in sockets {
+                streams.push((self.wrap)(socket)?);
             }
             let greeting = if greet == Greet::Each { begin } else { streams.len() - 1 };
             exchange_a_byte(&mut streams[greeting..])?;
@@ -74,20 +123,22 @@ impl Connector {
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.connect(&self.server.into())?;
         self.made += 1;
-        Ok(socket.into())
+        Ok(TcpStream::from_std(socket.into()))
     }
 }
 
-fn exchange_a_byte(streams: &mut [TcpStream]) -> Result<()> {
+fn exchange_a_byte(streams: &mut [impl Wire]) -> Result<()> {
     for stream in streams.iter_mut() {
-        stream.write_all(b"?")?;
+        stream.send(b"?")?;
     }
+    let mut buffer = [0; 4096];
     for stream in streams.iter_mut() {
-        let mut answer = [0];
-        stream
-            .read_exact(&mut answer)
-            .map_err(|error| format!("waiting for a new connection's echo: {error}"))?;
-        if answer != *b"?" {
+        let waiting = |error| format!("waiting for a new connection's echo: {error}");
+        let mut length = 0;
+        while length == 0 {
+            length = stream.receive(&mut buffer, true).map_err(waiting)?.length;
+        }
+        if buffer[..length] != *b"?" {
             return Err("a new connection's echo is not what was sent".into());
         }
     }

@@ -2,15 +2,20 @@
 //!
 //! Each active connection sends a message, waits until as many bytes came back, and repeats. At the end of
 //! each slice every outstanding answer is waited for: a server that loses one fails the measurement.
+//!
+//! With the word `tls` the connections, active and idle, speak TLS.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::time::Instant;
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
-use super::connect::{Connector, Greet, PATIENCE, PER_SOURCE};
-use super::slices::{Plan, Target, Work};
+use socket2::SockRef;
+
+use super::connect::{Connector, Greet, Received, Wire, PATIENCE, PER_SOURCE};
+use super::slices::{Measured, Plan, Target, Work};
+use super::tls;
 use super::Results;
 use crate::args::Args;
 use crate::{sys, Result};
@@ -24,7 +29,7 @@ const COMPARED_ENDS: usize = 64;
 
 pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
     let keys = [&Plan::KEYS[..], &["conns", "size", "idle", "per_source"]].concat();
-    let args = Args::parse(arguments, &keys, &[])?;
+    let args = Args::parse(arguments, &keys, &["tls"])?;
     let plan = Plan::from_args(&args)?;
     let active: usize = args.require("conns")?;
     let size: usize = args.require("size")?;
@@ -34,16 +39,13 @@ pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
     }
     let wanted = idle_of_each(&plan, args.list("idle")?)?;
     let idle = idle_possible(&plan, active, &wanted)?;
-
-    let mut idle_streams = Vec::new();
-    let mut loads = Vec::new();
-    for (&port, &idle) in plan.ports.iter().zip(&idle) {
-        // The idle ones are first: the answers to the active ones prove that the server has taken all.
-        let mut connector = Connector::new(port, per_source);
-        idle_streams.push(connector.open(idle, Greet::Last)?);
-        loads.push(Load::new(size, connector.open(active, Greet::Last)?)?);
-    }
-    let measured = plan.run(&mut loads)?;
+    let counts = Counts { active, idle: &idle, per_source, size };
+    let measured = if args.has("tls") {
+        let identity = tls::Identity::new()?;
+        measure(&plan, &counts, |socket| tls::connect(&identity, socket))?
+    } else {
+        measure(&plan, &counts, Ok)?
+    };
     let mut lines = Vec::new();
     for (number, measured) in measured.into_iter().enumerate() {
         let mut results = measured.results("requests_per_second");
@@ -53,6 +55,29 @@ pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
         lines.push(results);
     }
     Ok(lines)
+}
+
+struct Counts<'a> {
+    active: usize,
+    idle: &'a [usize],
+    per_source: usize,
+    size: usize,
+}
+
+fn measure<S: Wire>(
+    plan: &Plan,
+    counts: &Counts,
+    wrap: impl Fn(TcpStream) -> Result<S>,
+) -> Result<Vec<Measured>> {
+    let mut idle_streams = Vec::new();
+    let mut loads = Vec::new();
+    for (&port, &idle) in plan.ports.iter().zip(counts.idle) {
+        // The idle ones are first: the answers to the active ones prove that the server has taken all.
+        let mut connector = Connector::new(port, counts.per_source, &wrap);
+        idle_streams.push(connector.open(idle, Greet::Last)?);
+        loads.push(Load::new(counts.size, connector.open(counts.active, Greet::Last)?)?);
+    }
+    plan.run(&mut loads)
 }
 
 /// The idle connections of each server: one number is for all, none means none.
@@ -83,11 +108,11 @@ fn idle_possible(plan: &Plan, active: usize, wanted: &[usize]) -> Result<Vec<usi
 }
 
 /// The active connections to one server.
-struct Load {
+struct Load<S> {
     poll: Poll,
     events: Events,
     buffer: Vec<u8>,
-    clients: Vec<Client>,
+    clients: Vec<Client<S>>,
     /// Whether an answer is followed by the next message.
     sending: bool,
     /// How many answers are awaited.
@@ -104,15 +129,15 @@ struct Message {
     compare_all: bool,
 }
 
-struct Client {
-    stream: TcpStream,
+struct Client<S> {
+    stream: S,
     place: usize,
     sent: usize,
     received: usize,
     started: Instant,
 }
 
-impl Target for Load {
+impl<S: Wire> Target for Load<S> {
     fn begin(&mut self) -> Result<()> {
         for client in &mut self.clients {
             client.begin(&self.message, Instant::now())?;
@@ -144,15 +169,14 @@ impl Target for Load {
     }
 }
 
-impl Load {
-    fn new(size: usize, streams: Vec<std::net::TcpStream>) -> Result<Load> {
+impl<S: Wire> Load<S> {
+    fn new(size: usize, streams: Vec<S>) -> Result<Load<S>> {
         let poll = Poll::new()?;
         let mut clients = Vec::with_capacity(streams.len());
-        for (number, stream) in streams.into_iter().enumerate() {
-            stream.set_nonblocking(true)?;
-            let mut stream = TcpStream::from_std(stream);
+        for (number, mut stream) in streams.into_iter().enumerate() {
+            SockRef::from(&*stream.socket()).set_nonblocking(true)?;
             let both = Interest::READABLE | Interest::WRITABLE;
-            poll.registry().register(&mut stream, Token(number), both)?;
+            poll.registry().register(stream.socket(), Token(number), both)?;
             clients.push(Client {
                 stream,
                 place: number % PLACES,
@@ -227,7 +251,7 @@ impl Message {
     }
 }
 
-impl Client {
+impl<S: Wire> Client<S> {
     /// Sends the next message.
     fn begin(&mut self, message: &Message, now: Instant) -> Result<()> {
         self.started = now;
@@ -241,7 +265,7 @@ impl Client {
     fn send(&mut self, message: &Message) -> Result<()> {
         let bytes = message.bytes(self.place);
         while self.sent < bytes.len() {
-            match self.stream.write(&bytes[self.sent..]) {
+            match self.stream.send(&bytes[self.sent..]) {
                 Ok(length) => self.sent += length,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -254,25 +278,30 @@ impl Client {
     /// Receives what is there; true when the answer is complete.
     fn receive(&mut self, message: &Message, buffer: &mut [u8]) -> Result<bool> {
         loop {
-            let length = match self.stream.read(buffer) {
-                Ok(0) => return Err("the server closed a connection".into()),
-                Ok(length) => length,
+            let Received { length, more } = match self.stream.receive(buffer, message.compare_all) {
+                Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Err("the server closed a connection".into())
+                }
                 Err(error) => return Err(format!("receiving: {error}").into()),
             };
             let end = self.received + length;
             if end > self.sent {
                 return Err("the server sent more than it got".into());
             }
-            if !message.agrees(&message.bytes(self.place)[self.received..end], &buffer[..length]) {
+            let answer = &buffer[..length];
+            if (message.compare_all || S::LOOKS_AT_ALL)
+                && !message.agrees(&message.bytes(self.place)[self.received..end], answer)
+            {
                 return Err("the server sent other bytes than it got".into());
             }
             self.received = end;
-            if end == message.size {
+            if length > 0 && end == message.size {
                 return Ok(true);
             }
-            if length < buffer.len() {
+            if !more {
                 return Ok(false);
             }
         }

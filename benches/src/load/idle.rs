@@ -21,7 +21,7 @@ pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
     if counted == 0 {
         return Err(format!("the limit of open files allows for {possible} connections only").into());
     }
-    let mut connector = Connector::new(port, args.get("per_source")?.unwrap_or(PER_SOURCE));
+    let mut connector = Connector::new(port, args.get("per_source")?.unwrap_or(PER_SOURCE), Ok);
     let _first = connector.open(first, Greet::Each)?;
     let before = sys::resident_bytes(pid)?;
     let _counted = connector.open(counted, Greet::Each)?;

@@ -1,19 +1,20 @@
 //! The load generator: single threaded, one measurement a call, one line of `key value` results on stdout.
 //!
 //! ```text
-//! load echo   port=P conns=N size=S seconds=T ?idle=I? ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
-//! load accept port=P parallel=K seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
-//! load idle   port=P conns=N pid=PID
+//! load echo      port=P conns=N size=S seconds=T ?tls? ?idle=I? ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
+//! load accept    port=P parallel=K seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
+//! load handshake port=P parallel=K seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
+//! load idle      port=P conns=N pid=PID
 //! ```
 //!
 //! The server on 127.0.0.1, port P, must send back what it receives. With `pid`, the server's CPU time is
 //! measured too: a figure where the load generator was busy all the time and the server was not speaks of the
 //! load generator.
 //!
-//! `echo` and `accept` compare servers: `port`, `pid` and `idle` may be lists with commas, and then there is
+//! `echo`, `accept` and `handshake` compare servers: `port`, `pid` and `idle` may be lists with commas, and then there is
 //! one line for each server. They measure in slices of L seconds, T seconds in all; `slices` of the results
-//! are the rates of the slices, and `requests_per_second` and `accepts_per_second` are their median. How the
-//! slices are interleaved, and what happens when the hypervisor takes processors away meanwhile, is told in
+//! are the rates of the slices, and `requests_per_second`, `accepts_per_second` and `handshakes_per_second` are
+//! their median. How the slices are interleaved, and what happens when the hypervisor takes processors away meanwhile, is told in
 //! `slices.rs`.
 //!
 //! `per_source=M` (default 25000) is the number of connections from one of the source addresses 127.0.0.1,
@@ -23,8 +24,11 @@
 mod accept;
 mod connect;
 mod echo;
+mod handshake;
 mod idle;
 mod slices;
+mod tls;
+mod watchdog;
 
 use crate::Result;
 
@@ -33,8 +37,9 @@ pub fn main(arguments: &[String]) -> Result<()> {
     let lines = match arguments.split_first() {
         Some((mode, rest)) if mode == "echo" => echo::main(rest),
         Some((mode, rest)) if mode == "accept" => accept::main(rest),
+        Some((mode, rest)) if mode == "handshake" => handshake::main(rest),
         Some((mode, rest)) if mode == "idle" => idle::main(rest),
-        _ => Err("usage: load echo|accept|idle key=value …".into()),
+        _ => Err("usage: load echo|accept|handshake|idle key=value …".into()),
     }?;
     for results in lines {
         println!("{}", results.0.join(" "));

@@ -5,7 +5,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::plan::Kind;
+use super::plan::{Kind, Transport};
+use crate::certificate::Files;
 use crate::{sys, Result};
 
 /// What was found on this machine.
@@ -19,6 +20,8 @@ pub struct Install {
     /// The processors of the servers and that of the load generator; empty where there is but one.
     pub server_cpus: Vec<usize>,
     pub load_cpus: Vec<usize>,
+    /// What the TLS servers show; made when they are needed.
+    certificate: Option<Files>,
 }
 
 /// An interpreter that runs.
@@ -39,12 +42,23 @@ impl Install {
             library_path: library_path(),
             server_cpus,
             load_cpus,
+            certificate: None,
         }
     }
 
-    /// Whether the interpreter that this server needs is there.
-    pub fn has(&self, kind: Kind) -> bool {
-        kind == Kind::Bare || self.tclsh(kind).is_some()
+    /// Makes a certificate for the TLS servers.
+    pub fn make_certificate(&mut self) -> Result<()> {
+        self.certificate = Some(Files::make()?);
+        Ok(())
+    }
+
+    /// Whether the interpreter and the package of others that this server needs are there.
+    pub fn has(&self, kind: Kind, transport: Transport) -> bool {
+        match (kind, transport) {
+            (Kind::Bare, _) => true,
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::Tls) => self.tcl_tls_version(kind).is_some(),
+            _ => self.tclsh(kind).is_some(),
+        }
     }
 
     fn tclsh(&self, kind: Kind) -> Option<&Tclsh> {
@@ -61,11 +75,11 @@ impl Install {
     }
 
     /// Whether the server's script and library are there, with the reason when they are not.
-    pub fn check(&self, kind: Kind) -> Result<()> {
+    pub fn check(&self, kind: Kind, transport: Transport) -> Result<()> {
         if matches!(kind, Kind::Connchan86 | Kind::Connchan90) {
             self.connchan_version(kind)?;
         }
-        match self.script(kind) {
+        match self.script(kind, transport) {
             Some(script) if !script.is_file() => Err(format!("{} is missing", script.display()).into()),
             _ => Ok(()),
         }
@@ -77,17 +91,25 @@ impl Install {
         ask(&tclsh.program, Some(&self.library_path), "puts [package require ns_connchan]")
     }
 
-    fn script(&self, kind: Kind) -> Option<PathBuf> {
-        match kind {
-            Kind::Bare => None,
-            Kind::Connchan86 | Kind::Connchan90 => Some(self.root.join("examples/echo.tcl")),
-            Kind::Fileevent86 | Kind::Fileevent90 => Some(self.root.join("benches/fileevent-echo.tcl")),
-        }
+    /// The version of tcl-tls, when this interpreter has it.
+    pub fn tcl_tls_version(&self, kind: Kind) -> Option<String> {
+        ask(&self.tclsh(kind)?.program, None, "puts [package require tls]").ok()
+    }
+
+    fn script(&self, kind: Kind, transport: Transport) -> Option<PathBuf> {
+        let script = match (kind, transport) {
+            (Kind::Bare, _) => return None,
+            (Kind::Connchan86 | Kind::Connchan90, Transport::Plain) => "examples/echo.tcl",
+            (Kind::Connchan86 | Kind::Connchan90, Transport::Tls) => "examples/tls-echo.tcl",
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::Plain) => "benches/fileevent-echo.tcl",
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::Tls) => "benches/tls-fileevent-echo.tcl",
+        };
+        Some(self.root.join(script))
     }
 
     /// The command that starts a server on this port.
-    pub fn command(&self, kind: Kind, port: u16) -> Result<Command> {
-        let mut command = match (self.tclsh(kind), self.script(kind)) {
+    pub fn command(&self, kind: Kind, transport: Transport, port: u16) -> Result<Command> {
+        let mut command = match (self.tclsh(kind), self.script(kind, transport)) {
             (Some(tclsh), Some(script)) => {
                 let mut command = Command::new(&tclsh.program);
                 command.arg(script).env("TCLLIBPATH", &self.library_path);
@@ -100,6 +122,9 @@ impl Install {
             }
         };
         command.arg(port.to_string());
+        if transport == Transport::Tls {
+            command.args(self.certificate.as_ref().ok_or("no certificate")?.paths());
+        }
         Ok(command)
     }
 }

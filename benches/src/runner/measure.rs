@@ -112,9 +112,11 @@ impl Measurement {
         self.values.get(key).copied()
     }
 
-    /// Requests or accepts a second.
+    /// Requests, accepts or handshakes a second.
     pub fn rate(&self) -> Option<f64> {
-        self.get("requests_per_second").or(self.get("accepts_per_second"))
+        ["requests_per_second", "accepts_per_second", "handshakes_per_second"]
+            .into_iter()
+            .find_map(|key| self.get(key))
     }
 
     /// CPU seconds under one of the keys for each second of the measurement.

@@ -1,16 +1,19 @@
 //! The runner: starts the servers, has them measured over some rounds, and prints a report on stdout.
 //!
 //! ```text
-//! bench ?quick? ?rounds=N? ?servers=bare,ns86,ns90,fe86,fe90? ?parts=echo,idle,accept,memory? ?root=DIR?
+//! bench ?quick? ?rounds=N? ?servers=bare,ns86,ns90,fe86,fe90? ?root=DIR?
+//!       ?parts=echo,accept,tls,handshake,idle,memory?
 //! ```
 //!
 //! `quick` takes two short rounds instead of five. `servers` and `parts` restrict the run while one works on
-//! something. `root` is the project's folder, where `examples` and `benches` are. The environment may name
+//! something; in the parts `tls` and `handshake` all servers speak TLS, and `fe86` and `fe90` are tcl-tls.
+//! `root` is the project's folder, where `examples` and `benches` are. The environment may name
 //! the interpreters (`TCLSH86`, `TCLSH90`; else `tclsh8.6` and `tclsh9.0` on the PATH) and the folder of the
 //! library (`TCLLIBPATH`; else the folder of this program, `target/release`).
 //!
 //! The exit status says whether everything ran, not whether the aims were met: 1 when a server did not start
-//! or a measurement failed. An interpreter that is not there is said to be missing, and is no failure.
+//! or a measurement failed. An interpreter or a tcl-tls that is not there is said to be missing,
+//! and is no failure.
 //!
 //! * `install.rs` finds what there is to measure, `server.rs` starts and stops it;
 //! * `plan.rs` says what is measured, and what the aims are;
@@ -27,11 +30,11 @@ use std::time::Instant;
 use crate::{sys, Result};
 use install::Install;
 use measure::{Findings, Measurement};
-use plan::{Kind, Options, Part, Scenario};
+use plan::{Kind, Options, Part, Scenario, Transport};
 use server::Server;
 
-/// Connections that the load generator keeps in flight when accepting is measured.
-const ACCEPTS_IN_FLIGHT: usize = 64;
+/// Connections that the load generator keeps in flight when new ones are measured.
+const CONNECTIONS_IN_FLIGHT: usize = 64;
 
 /// Runs the benchmarks.
 pub fn main(arguments: &[String]) -> Result<()> {
@@ -39,10 +42,20 @@ pub fn main(arguments: &[String]) -> Result<()> {
     sys::raise_open_files(2 * plan::MOST_CONNECTIONS)?;
     let started = Instant::now();
     let conditions = report::Conditions::now();
-    let install = Install::find(&options.root);
-    let mut run =
-        Run { findings: Findings::default(), kinds: Vec::new(), failures: Vec::new(), options, install };
-    run.find_kinds();
+    let mut install = Install::find(&options.root);
+    if options.needs(Transport::Tls) {
+        install.make_certificate()?;
+    }
+    let mut run = Run {
+        findings: Findings::default(),
+        kinds: Vec::new(),
+        tls_kinds: Vec::new(),
+        failures: Vec::new(),
+        options,
+        install,
+    };
+    run.kinds = run.find_kinds(Transport::Plain);
+    run.tls_kinds = run.find_kinds(Transport::Tls);
     for round in 0..run.options.rounds {
         run.round(round);
     }
@@ -59,21 +72,28 @@ struct Run {
     install: Install,
     /// The servers that can be measured.
     kinds: Vec<Kind>,
+    /// Those that can be measured with TLS.
+    tls_kinds: Vec<Kind>,
     findings: Findings,
     /// What did not run and why, each once.
     failures: Vec<String>,
 }
 
 impl Run {
-    fn find_kinds(&mut self) {
+    fn find_kinds(&mut self, transport: Transport) -> Vec<Kind> {
+        let mut kinds = Vec::new();
+        if !self.options.needs(transport) {
+            return kinds;
+        }
         for kind in Kind::ALL {
-            if self.options.kinds.contains(&kind) && self.install.has(kind) {
-                match self.install.check(kind) {
-                    Ok(()) => self.kinds.push(kind),
-                    Err(error) => self.fail(format!("{kind}: {error}")),
+            if self.options.kinds.contains(&kind) && self.install.has(kind, transport) {
+                match self.install.check(kind, transport) {
+                    Ok(()) => kinds.push(kind),
+                    Err(error) => self.fail(format!("{}: {error}", kind.name(transport))),
                 }
             }
         }
+        kinds
     }
 
     fn fail(&mut self, failure: String) {
@@ -90,11 +110,14 @@ impl Run {
     /// Measures everything once. Each round has servers of its own.
     fn round(&mut self, round: usize) {
         let parts = self.options.parts.clone();
-        let mut servers: Vec<Server> = Vec::new();
-        if parts.contains(&Part::Echo) || parts.contains(&Part::Accept) {
-            for kind in self.kinds_of_round(round) {
-                servers.extend(self.start(kind, &[]));
-            }
+        let of = |part| parts.contains(&part);
+        let mut plain = Vec::new();
+        if of(Part::Echo) || of(Part::Accept) {
+            plain = self.start_all(round, Transport::Plain);
+        }
+        let mut tls = Vec::new();
+        if of(Part::Tls) || of(Part::Handshake) {
+            tls = self.start_all(round, Transport::Tls);
         }
         for part in parts {
             match part {
@@ -102,24 +125,38 @@ impl Run {
                     for (size, conns) in plan::ECHOES {
                         self.progress(round, format_args!("echo, {size} bytes, {conns} connections"));
                         let mode = ["echo".into(), format!("size={size}"), format!("conns={conns}")];
-                        self.compare(round, Scenario::Echo { size, conns }, &mode, &mut servers);
+                        self.compare(round, Scenario::Echo { size, conns }, &mode, &mut plain);
                     }
                 }
                 Part::Accept => {
                     self.progress(round, "accepting");
-                    let mode = ["accept".into(), format!("parallel={ACCEPTS_IN_FLIGHT}")];
-                    self.compare(round, Scenario::Accept, &mode, &mut servers);
+                    let mode = ["accept".into(), format!("parallel={CONNECTIONS_IN_FLIGHT}")];
+                    self.compare(round, Scenario::Accept, &mode, &mut plain);
+                }
+                Part::Tls => {
+                    for (size, conns) in plan::TLS_ECHOES {
+                        self.progress(round, format_args!("TLS, {size} bytes, {conns} connections"));
+                        let mode =
+                            ["echo".into(), "tls".into(), format!("size={size}"), format!("conns={conns}")];
+                        self.compare(round, Scenario::TlsEcho { size, conns }, &mode, &mut tls);
+                    }
+                }
+                Part::Handshake => {
+                    self.progress(round, "TLS handshakes");
+                    let mode = ["handshake".into(), format!("parallel={CONNECTIONS_IN_FLIGHT}")];
+                    self.compare(round, Scenario::Handshake, &mode, &mut tls);
                 }
                 Part::Idle => {
-                    for kind in self.kinds_of_round(round) {
-                        self.progress(round, format_args!("{kind} among idle connections"));
+                    for kind in in_order_of_round(&self.kinds, round) {
+                        let name = kind.name(Transport::Plain);
+                        self.progress(round, format_args!("{name} among idle connections"));
                         self.compare_idle(round, kind);
                     }
                 }
                 Part::Memory => {
-                    for kind in self.kinds_of_round(round) {
+                    for kind in in_order_of_round(&self.kinds, round) {
                         if kind.takes(plan::IDLE_IN_MEMORY) {
-                            self.progress(round, format_args!("memory of {kind}"));
+                            self.progress(round, format_args!("memory of {}", kind.name(Transport::Plain)));
                             self.measure_memory(round, kind);
                         }
                     }
@@ -128,20 +165,21 @@ impl Run {
         }
     }
 
-    /// The servers in the order of this round: back and forth, as chance should not depend on it.
-    fn kinds_of_round(&self, round: usize) -> Vec<Kind> {
-        let mut kinds = self.kinds.clone();
-        if round % 2 == 1 {
-            kinds.reverse();
-        }
-        kinds
+    /// Starts one of each kind.
+    fn start_all(&mut self, round: usize, transport: Transport) -> Vec<Server> {
+        let kinds = match transport {
+            Transport::Plain => &self.kinds,
+            Transport::Tls => &self.tls_kinds,
+        };
+        let kinds = in_order_of_round(kinds, round);
+        kinds.into_iter().filter_map(|kind| self.start(kind, transport, &[])).collect()
     }
 
-    fn start(&mut self, kind: Kind, arguments: &[&str]) -> Option<Server> {
-        match Server::start(&self.install, kind, arguments) {
+    fn start(&mut self, kind: Kind, transport: Transport, arguments: &[&str]) -> Option<Server> {
+        match Server::start(&self.install, kind, transport, arguments) {
             Ok(server) => Some(server),
             Err(error) => {
-                self.fail(format!("{kind} did not start: {error}"));
+                self.fail(format!("{} did not start: {error}", kind.name(transport)));
                 None
             }
         }
@@ -155,7 +193,7 @@ impl Run {
             if server.is_alive() {
                 continue;
             }
-            if let Some(again) = self.start(server.kind, &[]) {
+            if let Some(again) = self.start(server.kind, server.transport, &[]) {
                 *server = again;
             }
         }
@@ -174,7 +212,7 @@ impl Run {
                 for server in servers.iter_mut() {
                     let state = if server.is_alive() { "" } else { " (has ended)" };
                     failure +=
-                        &format!("; port {}: {}{state}{}", server.port, server.kind, server.complaints());
+                        &format!("; port {}: {}{state}{}", server.port, server.name(), server.complaints());
                 }
                 self.fail(failure);
                 for index in 0..servers.len() {
@@ -188,7 +226,7 @@ impl Run {
     }
 
     fn fail_server(&mut self, scenario: Scenario, server: &mut Server, error: &dyn std::fmt::Display) {
-        self.fail(format!("{}, {scenario}: {error}{}", server.kind, server.complaints()));
+        self.fail(format!("{}, {scenario}: {error}{}", server.name(), server.complaints()));
         // What failed once may be stuck: the next measurement gets a new one.
         server.stop();
     }
@@ -199,7 +237,7 @@ impl Run {
         let numbers = kind.idle_numbers();
         let mut servers: Vec<Server> = Vec::new();
         for _ in numbers {
-            servers.extend(self.start(kind, &[]));
+            servers.extend(self.start(kind, Transport::Plain, &[]));
         }
         if servers.len() < numbers.len() {
             return;
@@ -221,7 +259,9 @@ impl Run {
     }
 
     fn measure_memory(&mut self, round: usize, kind: Kind) {
-        let Some(mut server) = self.start(kind, kind.arguments_for_memory()) else { return };
+        let Some(mut server) = self.start(kind, Transport::Plain, kind.arguments_for_memory()) else {
+            return;
+        };
         match measure::memory(&self.install.load_cpus, &server, plan::IDLE_IN_MEMORY) {
             Ok(measurement) => self.findings.add(round, Scenario::Memory, kind, measurement),
             Err(error) => self.fail_server(Scenario::Memory, &mut server, &*error),
@@ -232,4 +272,13 @@ impl Run {
     fn measurements(&self, scenario: Scenario, kind: Kind) -> Vec<Option<&Measurement>> {
         (0..self.options.rounds).map(|round| self.findings.get(round, scenario, kind)).collect()
     }
+}
+
+/// Back and forth from round to round, as chance should not depend on the order.
+fn in_order_of_round(kinds: &[Kind], round: usize) -> Vec<Kind> {
+    let mut kinds = kinds.to_vec();
+    if round % 2 == 1 {
+        kinds.reverse();
+    }
+    kinds
 }

@@ -10,6 +10,8 @@ use crate::Result;
 /// Message sizes and numbers of connections of the echo measurements.
 pub const ECHOES: [(usize, usize); 6] =
     [(64, 1), (64, 50), (64, 500), (16_384, 1), (16_384, 50), (16_384, 500)];
+/// The same for TLS.
+pub const TLS_ECHOES: [(usize, usize); 2] = [(64, 50), (16_384, 50)];
 /// How many connections count when the memory of idle ones is measured.
 pub const IDLE_IN_MEMORY: usize = 10_000;
 /// The idle connections beside which 20 active ones are measured.
@@ -22,16 +24,25 @@ pub const MOST_CONNECTIONS: usize = 11_500;
 /// The servers that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// The echo server of this package: mio without Tcl.
+    /// The echo server of this package: mio (and OpenSSL) without Tcl.
     Bare,
-    /// `examples/echo.tcl` under 8.6.
+    /// `examples/echo.tcl` or `examples/tls-echo.tcl` under 8.6.
     Connchan86,
-    /// `examples/echo.tcl` under 9.0.
+    /// The same under 9.0.
     Connchan90,
-    /// `benches/fileevent-echo.tcl` under 8.6.
+    /// `benches/fileevent-echo.tcl` or, with tcl-tls, `benches/tls-fileevent-echo.tcl` under 8.6.
     Fileevent86,
-    /// `benches/fileevent-echo.tcl` under 9.0.
+    /// The same under 9.0.
     Fileevent90,
+}
+
+/// What the connections speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Plain,
+    /// TLS over TCP.
+    Tls,
 }
 
 /// The groups of measurements.
@@ -41,6 +52,10 @@ pub enum Part {
     Echo,
     /// New connections.
     Accept,
+    /// Round trips over TLS.
+    Tls,
+    /// New TLS connections.
+    Handshake,
     /// Round trips among idle connections.
     Idle,
     /// Memory of idle connections.
@@ -56,6 +71,10 @@ pub enum Scenario {
     Idle { idle: usize },
     /// Connections made, used once and closed.
     Accept,
+    /// As `Echo`, over TLS.
+    TlsEcho { size: usize, conns: usize },
+    /// TLS connections made by a full handshake, used once and closed.
+    Handshake,
     /// Resident memory for each of [`IDLE_IN_MEMORY`] connections.
     Memory,
 }
@@ -113,6 +132,20 @@ impl Kind {
         }
     }
 
+    /// The name in the report.
+    pub fn name(self, transport: Transport) -> &'static str {
+        match (self, transport) {
+            (Kind::Bare, Transport::Plain) => "bare mio",
+            (Kind::Bare, Transport::Tls) => "bare mio, OpenSSL",
+            (Kind::Connchan86, _) => "ns_connchan, Tcl 8.6",
+            (Kind::Connchan90, _) => "ns_connchan, Tcl 9.0",
+            (Kind::Fileevent86, Transport::Plain) => "fileevent, Tcl 8.6",
+            (Kind::Fileevent86, Transport::Tls) => "tcl-tls, Tcl 8.6",
+            (Kind::Fileevent90, Transport::Plain) => "fileevent, Tcl 9.0",
+            (Kind::Fileevent90, Transport::Tls) => "tcl-tls, Tcl 9.0",
+        }
+    }
+
     /// Whether it can hold this number of connections.
     pub fn takes(self, connections: usize) -> bool {
         self != Kind::Fileevent86 || connections < 1_000
@@ -136,29 +169,46 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Kind::Bare => "bare mio",
-            Kind::Connchan86 => "ns_connchan, Tcl 8.6",
-            Kind::Connchan90 => "ns_connchan, Tcl 9.0",
-            Kind::Fileevent86 => "fileevent, Tcl 8.6",
-            Kind::Fileevent90 => "fileevent, Tcl 9.0",
-        })
-    }
-}
-
 impl Part {
     /// All of them, in the order in which they are measured.
-    const ALL: [Part; 4] = [Part::Echo, Part::Accept, Part::Idle, Part::Memory];
+    const ALL: [Part; 6] = [Part::Echo, Part::Accept, Part::Tls, Part::Handshake, Part::Idle, Part::Memory];
 
     fn key(self) -> &'static str {
         match self {
             Part::Echo => "echo",
             Part::Accept => "accept",
+            Part::Tls => "tls",
+            Part::Handshake => "handshake",
             Part::Idle => "idle",
             Part::Memory => "memory",
         }
+    }
+
+    /// What its servers speak.
+    pub fn transport(self) -> Transport {
+        match self {
+            Part::Tls | Part::Handshake => Transport::Tls,
+            Part::Echo | Part::Accept | Part::Idle | Part::Memory => Transport::Plain,
+        }
+    }
+}
+
+impl Scenario {
+    /// The part that it belongs to.
+    pub fn part(self) -> Part {
+        match self {
+            Scenario::Echo { .. } => Part::Echo,
+            Scenario::Accept => Part::Accept,
+            Scenario::TlsEcho { .. } => Part::Tls,
+            Scenario::Handshake => Part::Handshake,
+            Scenario::Idle { .. } => Part::Idle,
+            Scenario::Memory => Part::Memory,
+        }
+    }
+
+    /// What the connections speak.
+    pub fn transport(self) -> Transport {
+        self.part().transport()
     }
 }
 
@@ -168,6 +218,10 @@ impl fmt::Display for Scenario {
             Scenario::Echo { size, conns } => write!(f, "echo of {size} bytes on {conns} connections"),
             Scenario::Idle { idle } => write!(f, "echo among {idle} idle connections"),
             Scenario::Accept => write!(f, "accepting"),
+            Scenario::TlsEcho { size, conns } => {
+                write!(f, "echo of {size} bytes on {conns} TLS connections")
+            }
+            Scenario::Handshake => write!(f, "TLS handshakes"),
             Scenario::Memory => write!(f, "memory of idle connections"),
         }
     }
@@ -188,7 +242,12 @@ impl Options {
         })
     }
 
-    /// The arguments that tell the load generator how long to measure. A full run has 54 measurements a round
+    /// Whether a part that was asked for needs servers that speak this.
+    pub fn needs(&self, transport: Transport) -> bool {
+        self.parts.iter().any(|part| transport == part.transport())
+    }
+
+    /// The arguments that tell the load generator how long to measure. A full run has 66 measurements a round
     /// that take these seconds and the warm-up, and up to twice as many seconds on a disturbed machine.
     pub fn durations(&self) -> [&'static str; 3] {
         if self.quick {
@@ -214,38 +273,35 @@ fn chosen<T: Copy>(names: &[String], all: &[T], key: fn(T) -> &'static str) -> R
 
 /// The aims, for both Tcls.
 pub fn aims() -> Vec<Aim> {
+    [Kind::Connchan86, Kind::Connchan90].into_iter().flat_map(aims_of).collect()
+}
+
+fn aims_of(kind: Kind) -> Vec<Aim> {
     let mut aims = Vec::new();
-    for kind in [Kind::Connchan86, Kind::Connchan90] {
-        for (size, conns) in ECHOES.into_iter().filter(|&(_, conns)| conns > 1) {
-            let scenario = Scenario::Echo { size, conns };
-            let what = format!("{size} bytes, {conns} connections, of bare mio");
-            aims.push(Aim {
-                what,
-                scenario,
-                kind,
-                measure: Measure::RatioTo(scenario, Kind::Bare),
-                bound: 0.85,
-            });
-        }
-        for (conns, bound) in [(50, 1.2), (500, 2.0)] {
-            let scenario = Scenario::Echo { size: 64, conns };
-            let what = format!("64 bytes, {conns} connections, of Tcl 8.6 fileevent");
-            aims.push(Aim {
-                what,
-                scenario,
-                kind,
-                measure: Measure::RatioTo(scenario, Kind::Fileevent86),
-                bound,
-            });
-        }
-        let (without, with) = (Scenario::Idle { idle: 0 }, Scenario::Idle { idle: 10_000 });
-        let what = "10,000 idle connections, of none".to_string();
-        aims.push(Aim { what, scenario: with, kind, measure: Measure::RatioTo(without, kind), bound: 0.95 });
-        let (what, scenario) = ("accepts, of bare mio".to_string(), Scenario::Accept);
-        aims.push(Aim { what, scenario, kind, measure: Measure::RatioTo(scenario, Kind::Bare), bound: 0.8 });
-        let (what, scenario) = ("bytes for an idle connection".to_string(), Scenario::Memory);
-        aims.push(Aim { what, scenario, kind, measure: Measure::Bytes, bound: 1000.0 });
+    let mut ratio = |what: String, scenario, peer, bound| {
+        aims.push(Aim { what, scenario, kind, measure: Measure::RatioTo(scenario, peer), bound });
+    };
+    for (size, conns) in ECHOES.into_iter().filter(|&(_, conns)| conns > 1) {
+        let scenario = Scenario::Echo { size, conns };
+        ratio(format!("{size} bytes, {conns} connections, of bare mio"), scenario, Kind::Bare, 0.85);
     }
+    for (conns, bound) in [(50, 1.2), (500, 2.0)] {
+        let scenario = Scenario::Echo { size: 64, conns };
+        let what = format!("64 bytes, {conns} connections, of Tcl 8.6 fileevent");
+        ratio(what, scenario, Kind::Fileevent86, bound);
+    }
+    ratio("accepts, of bare mio".into(), Scenario::Accept, Kind::Bare, 0.8);
+    for ((size, conns), bound_of_tcl_tls) in TLS_ECHOES.into_iter().zip([1.3, 2.0]) {
+        let scenario = Scenario::TlsEcho { size, conns };
+        ratio(format!("TLS, {size} bytes, of bare mio with OpenSSL"), scenario, Kind::Bare, 0.85);
+        ratio(format!("TLS, {size} bytes, of tcl-tls"), scenario, Kind::Fileevent86, bound_of_tcl_tls);
+    }
+    ratio("TLS handshakes, of bare mio with OpenSSL".into(), Scenario::Handshake, Kind::Bare, 0.9);
+    let (without, with) = (Scenario::Idle { idle: 0 }, Scenario::Idle { idle: 10_000 });
+    let what = "10,000 idle connections, of none".to_string();
+    aims.push(Aim { what, scenario: with, kind, measure: Measure::RatioTo(without, kind), bound: 0.95 });
+    let what = "bytes for an idle connection".to_string();
+    aims.push(Aim { what, scenario: Scenario::Memory, kind, measure: Measure::Bytes, bound: 1000.0 });
     aims
 }
 
@@ -266,7 +322,7 @@ mod tests {
     #[test]
     fn the_default_is_everything() {
         let options = Options::parse(&[]).unwrap();
-        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 5, 4));
+        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 5, 6));
         assert!(!options.quick);
         assert_eq!(Options::parse(&["quick".into()]).unwrap().rounds, 2);
     }
@@ -277,16 +333,30 @@ mod tests {
         assert_eq!(options.kinds, [Kind::Bare, Kind::Fileevent86]);
         assert_eq!(options.parts, [Part::Idle]);
         assert!(Options::parse(&["servers=fe87".into()]).is_err());
+        assert!(options.needs(Transport::Plain) && !options.needs(Transport::Tls));
+        let options = Options::parse(&["parts=handshake,tls".into()]).unwrap();
+        assert_eq!(options.parts, [Part::Tls, Part::Handshake]);
+        assert!(!options.needs(Transport::Plain) && options.needs(Transport::Tls));
     }
 
     #[test]
     fn ratios_are_lower_bounds_and_bytes_upper_ones() {
         let aims = aims();
-        assert_eq!(aims.len(), 2 * 9);
+        assert_eq!(aims.len(), 2 * 14);
         let ratio = aims.iter().find(|aim| aim.bound == 0.85).unwrap();
         assert!(ratio.is_met_by(0.85) && !ratio.is_met_by(0.84));
         let bytes = aims.iter().find(|aim| aim.scenario == Scenario::Memory).unwrap();
         assert!(bytes.is_met_by(1000.0) && !bytes.is_met_by(1001.0));
+    }
+
+    #[test]
+    fn every_aim_compares_servers_of_one_transport() {
+        for aim in aims() {
+            if let Measure::RatioTo(scenario, kind) = aim.measure {
+                assert_eq!(scenario.transport(), aim.scenario.transport());
+                assert!(scenario == aim.scenario || kind == aim.kind);
+            }
+        }
     }
 
     #[test]

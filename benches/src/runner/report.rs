@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::measure::{ratio, summary, Measurement};
-use super::plan::{self, Kind, Measure, Part, Scenario};
+use super::plan::{self, Kind, Measure, Part, Scenario, Transport};
 use super::Run;
 use crate::stats::Summary;
 use crate::sys;
@@ -50,6 +50,8 @@ pub fn report(run: &Run, before: &Conditions, elapsed: Duration) -> String {
         text += &match part {
             Part::Echo => echo(run),
             Part::Accept => accept(run),
+            Part::Tls => tls(run),
+            Part::Handshake => handshake(run),
             Part::Idle => idle(run),
             Part::Memory => memory(run),
         };
@@ -78,6 +80,13 @@ fn machine(run: &Run, before: &Conditions, elapsed: Duration) -> String {
     let library =
         [Kind::Connchan86, Kind::Connchan90].into_iter().find_map(|k| run.install.connchan_version(k).ok());
     versions.push(library.map_or("no ns_connchan".into(), |version| format!("ns_connchan {version}")));
+    if run.options.needs(Transport::Tls) {
+        let tcl_tls = [Kind::Fileevent86, Kind::Fileevent90]
+            .into_iter()
+            .find_map(|kind| run.install.tcl_tls_version(kind));
+        versions.push(tcl_tls.map_or("no tcl-tls".into(), |version| format!("tcl-tls {version}")));
+        versions.push(openssl::version::version().split_whitespace().take(2).collect::<Vec<_>>().join(" "));
+    }
 
     let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
     let date =
@@ -111,21 +120,32 @@ fn machine(run: &Run, before: &Conditions, elapsed: Duration) -> String {
 }
 
 fn echo(run: &Run) -> String {
+    let of = |size, conns| Scenario::Echo { size, conns };
+    echo_tables(run, "Echo", &plan::ECHOES, of, &run.kinds)
+}
+
+fn tls(run: &Run) -> String {
+    let of = |size, conns| Scenario::TlsEcho { size, conns };
+    echo_tables(run, "TLS: echo", &plan::TLS_ECHOES, of, &run.tls_kinds)
+}
+
+/// A table for each size among these sizes and numbers of connections.
+fn echo_tables(
+    run: &Run,
+    title: &str,
+    echoes: &[(usize, usize)],
+    scenario: impl Fn(usize, usize) -> Scenario,
+    kinds: &[Kind],
+) -> String {
     let mut text = String::new();
     for size in [64, 16_384] {
-        let _ = write!(text, "\n## Echo of {} bytes\n\n", thousands(size as f64));
+        let _ = write!(text, "\n## {title} of {} bytes\n\n", thousands(size as f64));
         let mut table = Table::new(&RATE_HEADERS);
         table.rename(0, "connections");
-        for (_, conns) in plan::ECHOES.into_iter().filter(|&(of_size, _)| of_size == size) {
-            for kind in &run.kinds {
-                rate_row(
-                    run,
-                    &mut table,
-                    &thousands(conns as f64),
-                    Scenario::Echo { size, conns },
-                    *kind,
-                    Kind::Bare,
-                );
+        for &(_, conns) in echoes.iter().filter(|&&(of_size, _)| of_size == size) {
+            for &kind in kinds {
+                let label = thousands(conns as f64);
+                rate_row(run, &mut table, &label, scenario(size, conns), kind, Kind::Bare);
             }
         }
         text += &table.text();
@@ -134,14 +154,26 @@ fn echo(run: &Run) -> String {
 }
 
 fn accept(run: &Run) -> String {
+    let table = new_connections(run, "accepts/s", Scenario::Accept, &run.kinds);
+    format!("\n## New connections: connect, one byte there and back, reset\n\n{table}")
+}
+
+fn handshake(run: &Run) -> String {
+    let table = new_connections(run, "handshakes/s", Scenario::Handshake, &run.tls_kinds);
+    format!(
+        "\n## TLS: new connections: full handshake, 64 bytes there and back, close_notify, reset\n\n{table}"
+    )
+}
+
+fn new_connections(run: &Run, rate: &str, scenario: Scenario, kinds: &[Kind]) -> String {
     let mut table = Table::new(&RATE_HEADERS);
     table.rename(0, "in flight");
-    table.rename(2, "accepts/s");
-    for kind in &run.kinds {
-        let in_flight = super::ACCEPTS_IN_FLIGHT.to_string();
-        rate_row(run, &mut table, &in_flight, Scenario::Accept, *kind, Kind::Bare);
+    table.rename(2, rate);
+    for &kind in kinds {
+        let in_flight = super::CONNECTIONS_IN_FLIGHT.to_string();
+        rate_row(run, &mut table, &in_flight, scenario, kind, Kind::Bare);
     }
-    format!("\n## New connections: connect, one byte there and back, reset\n\n{}", table.text())
+    table.text()
 }
 
 fn idle(run: &Run) -> String {
@@ -168,7 +200,7 @@ fn memory(run: &Run) -> String {
         let bytes = summary(&rounds, |m| m.get("bytes_per_idle"));
         let reduced = summary(&rounds, |m| m.get("conns_reduced"));
         let conns = reduced.map_or(plan::IDLE_IN_MEMORY as f64, |reduced| reduced.median);
-        table.row(&[kind.to_string(), with_range(bytes, thousands), thousands(conns)]);
+        table.row(&[kind.name(Transport::Plain).into(), with_range(bytes, thousands), thousands(conns)]);
     }
     format!("\n## Memory of idle connections with a callback\n{EXPLANATION_OF_MEMORY}\n{}", table.text())
 }
@@ -176,7 +208,8 @@ fn memory(run: &Run) -> String {
 fn aims(run: &Run) -> String {
     let mut table = Table::new(&["server", "aim", "wanted", "measured", "result"]);
     let (mut met, mut measured) = (0, 0);
-    let aims = plan::aims();
+    let mut aims = plan::aims();
+    aims.retain(|aim| run.options.parts.contains(&aim.scenario.part()));
     for aim in &aims {
         let rounds = run.measurements(aim.scenario, aim.kind);
         let (found, wanted, format): (_, _, fn(f64) -> String) = match aim.measure {
@@ -201,7 +234,7 @@ fn aims(run: &Run) -> String {
             }
         };
         table.row(&[
-            aim.kind.to_string(),
+            aim.kind.name(aim.scenario.transport()).into(),
             aim.what.clone(),
             wanted,
             with_range(found, format),
@@ -234,7 +267,7 @@ fn rate_row(run: &Run, table: &mut Table, label: &str, scenario: Scenario, kind:
     let each = median(&Measurement::server_cpu_per_request, |micros| format!("{micros:.2} µs"));
     table.row(&[
         label.to_string(),
-        kind.to_string(),
+        kind.name(scenario.transport()).into(),
         with_range(summary(&rounds, Measurement::rate), thousands),
         with_range(of_base, two_digits),
         median(&|m| m.get("latency_p50_us"), thousands),

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::install::Install;
-use super::plan::Kind;
+use super::plan::{Kind, Transport};
 use crate::{sys, Result};
 
 /// How long a server may take to print `ready`.
@@ -26,6 +26,8 @@ const SETTLE_DEADLINE: Duration = Duration::from_secs(5);
 pub struct Server {
     /// What it is.
     pub kind: Kind,
+    /// What it speaks.
+    pub transport: Transport,
     /// The port on 127.0.0.1 where it listens.
     pub port: u16,
     child: Child,
@@ -33,10 +35,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a free port and waits until it is ready. `arguments` are those after the port.
-    pub fn start(install: &Install, kind: Kind, arguments: &[&str]) -> Result<Server> {
+    /// Starts a server on a free port and waits until it is ready. `arguments` are those at the end.
+    pub fn start(install: &Install, kind: Kind, transport: Transport, arguments: &[&str]) -> Result<Server> {
         let port = free_port()?;
-        let mut command = install.command(kind, port)?;
+        let mut command = install.command(kind, transport, port)?;
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         sys::tie_to_us(&mut command, &install.server_cpus);
         let mut child = command.spawn().map_err(|error| format!("{:?}: {error}", command.get_program()))?;
@@ -48,7 +50,7 @@ impl Server {
         let keep = Arc::clone(&complaints);
         let reader = thread::spawn(move || stderr.map(|stderr| keep_complaints(stderr, &keep)));
 
-        let mut server = Server { kind, port, child, complaints };
+        let mut server = Server { kind, transport, port, child, complaints };
         match ready.recv_timeout(START_DEADLINE) {
             Ok(()) => Ok(server),
             Err(RecvTimeoutError::Timeout) => {
@@ -62,6 +64,11 @@ impl Server {
                     .into())
             }
         }
+    }
+
+    /// Its name in the report.
+    pub fn name(&self) -> &'static str {
+        self.kind.name(self.transport)
     }
 
     /// The number of its process.

@@ -1,11 +1,15 @@
 //! An echo server on mio without Tcl: the limit. What ns_connchan loses against it is the price of Tcl and of
-//! the library, since both wait, read and write by the same means.
+//! the library, since both wait, read and write by the same means. With a certificate it speaks TLS
+//! ([`tls`]).
 //!
 //! It is single threaded and edge-triggered. A connection's readiness is remembered: a read that filled its
 //! buffer leaves the connection ready, and it is read again in the next turn, after the others; a shorter one
 //! ends the reading without a further system call. What the peer does not take is kept and sent on
-//! writability, and until then that peer is not read from. `bare-echo PORT` prints `ready` once it listens on
-//! 127.0.0.1.
+//! writability, and until then that peer is not read from. `bare-echo PORT ?CERT KEY?` prints `ready` once it
+//! listens on 127.0.0.1.
+
+mod socket;
+mod tls;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,32 +19,41 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Socket as AnySocket, Type};
 
 use crate::Result;
+use socket::Socket;
 
-/// The most that is read at once, as in `ns_connchan read`.
+/// The most that is read at once, as in `ns_connchan read`. It is also the most that a TLS record holds.
 const READ_SIZE: usize = 16_384;
 /// How many connections may wait to be accepted; the kernel's own limit (`somaxconn`) is usually the same.
 const BACKLOG: i32 = 4096;
 const LISTENER: Token = Token(usize::MAX);
 
-/// Runs the server; ends only with an error. The one argument is the port.
+/// Runs the server; ends only with an error.
 pub fn main(arguments: &[String]) -> Result<()> {
-    let [port] = arguments else {
-        return Err("usage: bare-echo PORT".into());
+    let (port, certificate) = match arguments {
+        [port] => (port, None),
+        [port, certificate, key] => (port, Some((certificate, key))),
+        _ => return Err("usage: bare-echo PORT ?CERT KEY?".into()),
     };
     let listener = listen(port.parse().map_err(|_| format!("bad port \"{port}\""))?)?;
     crate::sys::raise_open_files(0)?;
-    let mut server = Server::new(listener)?;
+    match certificate {
+        None => serve(listener, Ok),
+        Some((certificate, key)) => serve(listener, tls::wrapper(certificate.as_ref(), key.as_ref())?),
+    }
+}
+
+fn serve<S: Stream>(listener: TcpListener, wrap: impl Fn(Socket) -> io::Result<S>) -> Result<()> {
+    let mut server = Server::new(listener, wrap)?;
     println!("ready");
     io::stdout().flush()?;
-    server.run()?;
-    Ok(())
+    Ok(server.run()?)
 }
 
 fn listen(port: u16) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    let socket = AnySocket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
     socket.listen(BACKLOG)?;
@@ -48,23 +61,31 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     Ok(TcpListener::from_std(socket.into()))
 }
 
-struct Server {
+/// What carries the bytes: the socket itself, or TLS over it.
+trait Stream: Read + Write {
+    /// The socket, which knows what is ready.
+    fn socket(&mut self) -> &mut Socket;
+    /// Whether a read may yield something although the socket has nothing.
+    fn holds_more(&self) -> bool;
+    /// Tells the peer that nothing comes any more.
+    fn say_goodbye(&mut self);
+}
+
+struct Server<S, W> {
     poll: Poll,
     listener: TcpListener,
-    connections: Slab<Connection>,
+    /// Makes the stream of a new connection.
+    wrap: W,
+    connections: Slab<Connection<S>>,
     /// Connections with more to read for which no event will come, to be served in the next turn.
     again: Vec<usize>,
     buffer: Box<[u8; READ_SIZE]>,
 }
 
-struct Connection {
-    stream: TcpStream,
+struct Connection<S> {
+    stream: S,
     /// What was read and the peer has not taken yet.
     unsent: Vec<u8>,
-    /// Whether a read may yield something. Cleared by a short read and by would-block.
-    readable: bool,
-    /// The peer has closed or failed: only the read that says so ends the reading, a short one does not.
-    closing: bool,
     /// Whether it stands in `Server::again`.
     queued: bool,
 }
@@ -78,13 +99,14 @@ enum Served {
     Closed,
 }
 
-impl Server {
-    fn new(mut listener: TcpListener) -> io::Result<Server> {
+impl<S: Stream, W: Fn(Socket) -> io::Result<S>> Server<S, W> {
+    fn new(mut listener: TcpListener, wrap: W) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         Ok(Server {
             poll,
             listener,
+            wrap,
             connections: Slab::new(),
             again: Vec::new(),
             buffer: Box::new([0; READ_SIZE]),
@@ -120,7 +142,7 @@ impl Server {
     /// Accepts until nobody waits any more.
     fn accept(&mut self) -> io::Result<()> {
         loop {
-            let mut stream = match self.listener.accept() {
+            let stream = match self.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error)
@@ -130,26 +152,25 @@ impl Server {
                 }
                 Err(error) => return Err(error),
             };
-            let entry = self.connections.vacant_entry();
-            let both = Interest::READABLE | Interest::WRITABLE;
             // A peer that is already gone is not worth an error: its socket just closes.
             if stream.set_nodelay(true).is_ok() {
-                self.poll.registry().register(&mut stream, Token(entry.key()), both)?;
-                entry.insert(Connection {
-                    stream,
-                    unsent: Vec::new(),
-                    readable: false,
-                    closing: false,
-                    queued: false,
-                });
+                self.add(stream)?;
             }
         }
     }
 
+    fn add(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        let entry = self.connections.vacant_entry();
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, Token(entry.key()), both)?;
+        let stream = (self.wrap)(Socket::new(stream))?;
+        entry.insert(Connection { stream, unsent: Vec::new(), queued: false });
+        Ok(())
+    }
+
     fn on_event(&mut self, id: usize, event: &Event) {
         let Some(connection) = self.connections.get_mut(id) else { return };
-        connection.closing |= event.is_read_closed() || event.is_error();
-        connection.readable |= event.is_readable() || connection.closing;
+        connection.stream.socket().on_event(event);
         if !connection.queued {
             self.serve(id);
         }
@@ -169,28 +190,31 @@ impl Server {
     }
 }
 
-impl Connection {
+impl<S: Stream> Connection<S> {
     /// Sends what was kept, then makes one read and sends that back.
     fn serve(&mut self, buffer: &mut [u8; READ_SIZE]) -> Served {
         if !self.unsent.is_empty() && self.send_kept().is_err() {
             return Served::Closed;
         }
-        if !self.readable || !self.unsent.is_empty() {
+        if !self.unsent.is_empty() {
             return Served::Waits;
         }
         match self.stream.read(buffer) {
-            Ok(0) => return Served::Closed,
+            Ok(0) => {
+                self.stream.say_goodbye();
+                return Served::Closed;
+            }
             Ok(length) => {
-                self.readable = length == READ_SIZE || self.closing;
                 if self.send(&buffer[..length]).is_err() {
                     return Served::Closed;
                 }
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.readable = false,
+            // What TLS holds then is the beginning of a record.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Served::Waits,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return Served::Closed,
         }
-        if self.readable && self.unsent.is_empty() {
+        if self.unsent.is_empty() && (self.stream.socket().is_readable() || self.stream.holds_more()) {
             Served::HasMore
         } else {
             Served::Waits
@@ -218,7 +242,7 @@ impl Connection {
 }
 
 /// Writes until all is written or the socket takes no more; returns how much it took.
-fn send_some(stream: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+fn send_some(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
         match stream.write(&bytes[sent..]) {
