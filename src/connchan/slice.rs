@@ -271,6 +271,10 @@ impl Home {
                     if in_time && self.native(&mut slice.call, &mut slice.words, entry) {
                         Step::RunningNative(left - 1)
                     } else {
+                        // It may have more to say, of which no edge tells.
+                        if !in_time {
+                            entry.channel.readiness.set(MAYBE_READABLE);
+                        }
                         // While its script runs, whose end will look again.
                         if !entry.channel.is_running() {
                             self.reactor.borrow_mut().queue_if_ready(entry.key);
