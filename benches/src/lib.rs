@@ -16,6 +16,8 @@
 
 pub mod args;
 pub mod bare_echo;
+pub mod bare_send;
+pub mod bare_ws;
 pub mod certificate;
 pub mod load;
 pub mod runner;

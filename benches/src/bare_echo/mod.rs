@@ -1,6 +1,6 @@
 //! An echo server on mio without Tcl: the limit. What ns_connchan loses against it is the price of Tcl and of
 //! the library, since both wait, read and write by the same means. With a certificate it speaks TLS
-//! ([`tls`]).
+//! ([`tls`]); [`crate::bare_ws`] serves WebSocket connections by the same loop.
 //!
 //! It is single threaded and edge-triggered. A connection's readiness is remembered: a read that filled its
 //! buffer leaves the connection ready, and it is read again in the next turn, after the others; a shorter one
@@ -22,10 +22,10 @@ use slab::Slab;
 use socket2::{Domain, Socket as AnySocket, Type};
 
 use crate::Result;
-use socket::Socket;
+pub(crate) use socket::Socket;
 
 /// The most that is read at once, as in `ns_connchan read`. It is also the most that a TLS record holds.
-const READ_SIZE: usize = 16_384;
+pub(crate) const READ_SIZE: usize = 16_384;
 /// How many connections may wait to be accepted; the kernel's own limit (`somaxconn`) is usually the same.
 const BACKLOG: i32 = 4096;
 const LISTENER: Token = Token(usize::MAX);
@@ -40,19 +40,26 @@ pub fn main(arguments: &[String]) -> Result<()> {
     let listener = listen(port.parse().map_err(|_| format!("bad port \"{port}\""))?)?;
     crate::sys::raise_open_files(0)?;
     match certificate {
-        None => serve(listener, Ok),
-        Some((certificate, key)) => serve(listener, tls::wrapper(certificate.as_ref(), key.as_ref())?),
+        None => serve(listener, |socket| Ok(Echo::new(socket))),
+        Some((certificate, key)) => {
+            let wrap = tls::wrapper(certificate.as_ref(), key.as_ref())?;
+            serve(listener, |socket| Ok(Echo::new(wrap(socket)?)))
+        }
     }
 }
 
-fn serve<S: Stream>(listener: TcpListener, wrap: impl Fn(Socket) -> io::Result<S>) -> Result<()> {
+/// Serves connections for ever; `wrap` makes them of accepted sockets.
+pub(crate) fn serve<C: Connection>(
+    listener: TcpListener,
+    wrap: impl Fn(Socket) -> io::Result<C>,
+) -> Result<()> {
     let mut server = Server::new(listener, wrap)?;
     println!("ready");
     io::stdout().flush()?;
     Ok(server.run()?)
 }
 
-fn listen(port: u16) -> io::Result<TcpListener> {
+pub(crate) fn listen(port: u16) -> io::Result<TcpListener> {
     let socket = AnySocket::new(Domain::IPV4, Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
@@ -71,35 +78,43 @@ trait Stream: Read + Write {
     fn say_goodbye(&mut self);
 }
 
-struct Server<S, W> {
+/// A connection as the loop knows it.
+pub(crate) trait Connection {
+    /// The socket, which knows what is ready.
+    fn socket(&mut self) -> &mut Socket;
+    /// Does a piece of work. `buffer` is at its disposal.
+    fn serve(&mut self, buffer: &mut [u8; READ_SIZE]) -> Served;
+}
+
+struct Server<C, W> {
     poll: Poll,
     listener: TcpListener,
-    /// Makes the stream of a new connection.
+    /// Makes a connection of an accepted socket.
     wrap: W,
-    connections: Slab<Connection<S>>,
+    connections: Slab<Entry<C>>,
     /// Connections with more to read for which no event will come, to be served in the next turn.
     again: Vec<usize>,
     buffer: Box<[u8; READ_SIZE]>,
 }
 
-struct Connection<S> {
-    stream: S,
-    /// What was read and the peer has not taken yet.
-    unsent: Vec<u8>,
+struct Entry<C> {
+    connection: C,
     /// Whether it stands in `Server::again`.
     queued: bool,
 }
 
+/// What a piece of work has left.
 #[derive(PartialEq)]
-enum Served {
+pub(crate) enum Served {
     /// Nothing to do before the next event.
     Waits,
     /// One read was made, and there may be more.
     HasMore,
+    /// The connection is over.
     Closed,
 }
 
-impl<S: Stream, W: Fn(Socket) -> io::Result<S>> Server<S, W> {
+impl<C: Connection, W: Fn(Socket) -> io::Result<C>> Server<C, W> {
     fn new(mut listener: TcpListener, wrap: W) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
@@ -131,8 +146,8 @@ impl<S: Stream, W: Fn(Socket) -> io::Result<S>> Server<S, W> {
             }
             for id in turn.drain(..) {
                 // One of these may have been closed by its event, and a new connection have got its number.
-                if let Some(connection) = self.connections.get_mut(id) {
-                    connection.queued = false;
+                if let Some(entry) = self.connections.get_mut(id) {
+                    entry.queued = false;
                     self.serve(id);
                 }
             }
@@ -163,25 +178,25 @@ impl<S: Stream, W: Fn(Socket) -> io::Result<S>> Server<S, W> {
         let entry = self.connections.vacant_entry();
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(entry.key()), both)?;
-        let stream = (self.wrap)(Socket::new(stream))?;
-        entry.insert(Connection { stream, unsent: Vec::new(), queued: false });
+        let connection = (self.wrap)(Socket::new(stream))?;
+        entry.insert(Entry { connection, queued: false });
         Ok(())
     }
 
     fn on_event(&mut self, id: usize, event: &Event) {
-        let Some(connection) = self.connections.get_mut(id) else { return };
-        connection.stream.socket().on_event(event);
-        if !connection.queued {
+        let Some(entry) = self.connections.get_mut(id) else { return };
+        entry.connection.socket().on_event(event);
+        if !entry.queued {
             self.serve(id);
         }
     }
 
     fn serve(&mut self, id: usize) {
-        let connection = &mut self.connections[id];
-        match connection.serve(&mut self.buffer) {
+        let entry = &mut self.connections[id];
+        match entry.connection.serve(&mut self.buffer) {
             Served::Waits => {}
             Served::HasMore => {
-                connection.queued = true;
+                entry.queued = true;
                 self.again.push(id);
             }
             // Dropping the stream closes the socket, which takes it out of epoll.
@@ -190,7 +205,18 @@ impl<S: Stream, W: Fn(Socket) -> io::Result<S>> Server<S, W> {
     }
 }
 
-impl<S: Stream> Connection<S> {
+/// A connection whose bytes go back as they came.
+struct Echo<S> {
+    stream: S,
+    /// What was read and the peer has not taken yet.
+    unsent: Vec<u8>,
+}
+
+impl<S: Stream> Connection for Echo<S> {
+    fn socket(&mut self) -> &mut Socket {
+        self.stream.socket()
+    }
+
     /// Sends what was kept, then makes one read and sends that back.
     fn serve(&mut self, buffer: &mut [u8; READ_SIZE]) -> Served {
         if !self.unsent.is_empty() && self.send_kept().is_err() {
@@ -219,6 +245,12 @@ impl<S: Stream> Connection<S> {
         } else {
             Served::Waits
         }
+    }
+}
+
+impl<S: Stream> Echo<S> {
+    fn new(stream: S) -> Echo<S> {
+        Echo { stream, unsent: Vec::new() }
     }
 
     /// Sends new bytes; nothing is kept from before. The rest that the socket does not take is kept.

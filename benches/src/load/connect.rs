@@ -27,10 +27,17 @@ pub enum Greet {
     Last,
     /// Each: the server has then run its callback for each.
     Each,
+    /// None: making the connection has proved enough.
+    None,
 }
 
-/// A connection, plain or TLS.
+/// A connection: plain, TLS or WebSocket.
 pub trait Wire {
+    /// What is sent to see whether the server is there.
+    const GREETING: &'static [u8] = b"?";
+    /// The server's answer to that.
+    const WELCOME: &'static [u8] = b"?";
+
     /// Whether what [`Wire::receive`] puts into the buffer is right also where nobody asks for the content.
     const LOOKS_AT_ALL: bool;
 
@@ -104,7 +111,11 @@ impl<S: Wire, W: Fn(TcpStream) -> Result<S>> Connector<W> {
             for socket in sockets {
                 streams.push((self.wrap)(socket)?);
             }
-            let greeting = if greet == Greet::Each { begin } else { streams.len() - 1 };
+            let greeting = match greet {
+                Greet::Each => begin,
+                Greet::Last => streams.len() - 1,
+                Greet::None => streams.len(),
+            };
             exchange_a_byte(&mut streams[greeting..])?;
         }
         Ok(streams)
@@ -127,18 +138,18 @@ impl<S: Wire, W: Fn(TcpStream) -> Result<S>> Connector<W> {
     }
 }
 
-fn exchange_a_byte(streams: &mut [impl Wire]) -> Result<()> {
+fn exchange_a_byte<S: Wire>(streams: &mut [S]) -> Result<()> {
     for stream in streams.iter_mut() {
-        stream.send(b"?")?;
+        stream.send(S::GREETING)?;
     }
     let mut buffer = [0; 4096];
     for stream in streams.iter_mut() {
         let waiting = |error| format!("waiting for a new connection's echo: {error}");
         let mut length = 0;
-        while length == 0 {
-            length = stream.receive(&mut buffer, true).map_err(waiting)?.length;
+        while length < S::WELCOME.len() {
+            length += stream.receive(&mut buffer[length..], true).map_err(waiting)?.length;
         }
-        if buffer[..length] != *b"?" {
+        if buffer[..length] != *S::WELCOME {
             return Err("a new connection's echo is not what was sent".into());
         }
     }

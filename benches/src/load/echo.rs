@@ -3,7 +3,8 @@
 //! Each active connection sends a message, waits until as many bytes came back, and repeats. At the end of
 //! each slice every outstanding answer is waited for: a server that loses one fails the measurement.
 //!
-//! With the word `tls` the connections, active and idle, speak TLS.
+//! With the word `tls` the connections, active and idle, speak TLS; with `ws` or `wstext` they speak WebSocket, and
+//! the messages are binary ones or text.
 
 use std::io::ErrorKind;
 use std::time::Instant;
@@ -16,6 +17,7 @@ use socket2::SockRef;
 use super::connect::{Connector, Greet, Received, Wire, PATIENCE, PER_SOURCE};
 use super::slices::{Measured, Plan, Target, Work};
 use super::tls;
+use super::ws::{self, Opcode};
 use super::Results;
 use crate::args::Args;
 use crate::{sys, Result};
@@ -26,10 +28,12 @@ const READ_SIZE: usize = 65_536;
 const PLACES: usize = 251;
 /// Of a larger piece of an answer only so many bytes at each end are compared while the time counts.
 const COMPARED_ENDS: usize = 64;
+/// Bytes of frames that are made before, about.
+const FRAMES_SIZE: usize = 128 << 10;
 
 pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
     let keys = [&Plan::KEYS[..], &["conns", "size", "idle", "per_source"]].concat();
-    let args = Args::parse(arguments, &keys, &["tls"])?;
+    let args = Args::parse(arguments, &keys, &["tls", "ws", "wstext"])?;
     let plan = Plan::from_args(&args)?;
     let active: usize = args.require("conns")?;
     let size: usize = args.require("size")?;
@@ -42,9 +46,12 @@ pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
     let counts = Counts { active, idle: &idle, per_source, size };
     let measured = if args.has("tls") {
         let identity = tls::Identity::new()?;
-        measure(&plan, &counts, |socket| tls::connect(&identity, socket))?
+        measure(&plan, &counts, Message::new, |socket| tls::connect(&identity, socket))?
+    } else if args.has("ws") || args.has("wstext") {
+        let opcode = if args.has("ws") { Opcode::Binary } else { Opcode::Text };
+        measure(&plan, &counts, |size| Message::framed(opcode, size), |socket| ws::connect(socket, "/"))?
     } else {
-        measure(&plan, &counts, Ok)?
+        measure(&plan, &counts, Message::new, Ok)?
     };
     let mut lines = Vec::new();
     for (number, measured) in measured.into_iter().enumerate() {
@@ -67,6 +74,7 @@ struct Counts<'a> {
 fn measure<S: Wire>(
     plan: &Plan,
     counts: &Counts,
+    message: impl Fn(usize) -> Message,
     wrap: impl Fn(TcpStream) -> Result<S>,
 ) -> Result<Vec<Measured>> {
     let mut idle_streams = Vec::new();
@@ -75,7 +83,7 @@ fn measure<S: Wire>(
         // The idle ones are first: the answers to the active ones prove that the server has taken all.
         let mut connector = Connector::new(port, counts.per_source, &wrap);
         idle_streams.push(connector.open(idle, Greet::Last)?);
-        loads.push(Load::new(counts.size, connector.open(counts.active, Greet::Last)?)?);
+        loads.push(Load::new(message(counts.size), connector.open(counts.active, Greet::Last)?)?);
     }
     plan.run(&mut loads)
 }
@@ -126,6 +134,8 @@ struct Load<S> {
 struct Message {
     size: usize,
     pattern: Vec<u8>,
+    /// Of WebSocket connections the frames that are sent, in the order of the places, and those that are awaited.
+    frames: Vec<(Vec<u8>, Vec<u8>)>,
     compare_all: bool,
 }
 
@@ -170,7 +180,7 @@ impl<S: Wire> Target for Load<S> {
 }
 
 impl<S: Wire> Load<S> {
-    fn new(size: usize, streams: Vec<S>) -> Result<Load<S>> {
+    fn new(message: Message, streams: Vec<S>) -> Result<Load<S>> {
         let poll = Poll::new()?;
         let mut clients = Vec::with_capacity(streams.len());
         for (number, mut stream) in streams.into_iter().enumerate() {
@@ -192,7 +202,7 @@ impl<S: Wire> Load<S> {
             clients,
             sending: false,
             outstanding: 0,
-            message: Message::new(size),
+            message,
             latencies: Vec::new(),
         })
     }
@@ -234,11 +244,44 @@ impl Message {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             (state >> 24) as u8
         });
-        Message { size, pattern: pattern.take(size + PLACES).collect(), compare_all: true }
+        Message {
+            size,
+            pattern: pattern.take(size + PLACES).collect(),
+            frames: Vec::new(),
+            compare_all: true,
+        }
     }
 
+    /// In frames; of text the characters are ASCII.
+    fn framed(opcode: Opcode, size: usize) -> Message {
+        let mut message = Message::new(size);
+        if opcode == Opcode::Text {
+            message.pattern.iter_mut().for_each(|byte| *byte = b' ' + *byte % 95);
+        }
+        // All frames together shall not push everything else out of the processor's caches.
+        let places = (FRAMES_SIZE / size).clamp(2, PLACES);
+        let frames = (0..places).map(|place| {
+            let payload = &message.pattern[place..place + size];
+            (ws::masked_frame(opcode, payload), ws::frame(opcode, payload))
+        });
+        message.frames = frames.collect();
+        message
+    }
+
+    /// What is sent.
     fn bytes(&self, place: usize) -> &[u8] {
-        &self.pattern[place..place + self.size]
+        match self.frames.len() {
+            0 => &self.pattern[place..place + self.size],
+            number => &self.frames[place % number].0,
+        }
+    }
+
+    /// What comes back.
+    fn answer(&self, place: usize) -> &[u8] {
+        match self.frames.len() {
+            0 => &self.pattern[place..place + self.size],
+            number => &self.frames[place % number].1,
+        }
     }
 
     /// Whether a piece of an answer is what was sent.
@@ -288,17 +331,18 @@ impl<S: Wire> Client<S> {
                 Err(error) => return Err(format!("receiving: {error}").into()),
             };
             let end = self.received + length;
-            if end > self.sent {
+            let awaited = message.answer(self.place);
+            if end > awaited.len() {
                 return Err("the server sent more than it got".into());
             }
             let answer = &buffer[..length];
             if (message.compare_all || S::LOOKS_AT_ALL)
-                && !message.agrees(&message.bytes(self.place)[self.received..end], answer)
+                && !message.agrees(&awaited[self.received..end], answer)
             {
                 return Err("the server sent other bytes than it got".into());
             }
             self.received = end;
-            if length > 0 && end == message.size {
+            if length > 0 && end == awaited.len() {
                 return Ok(true);
             }
             if !more {
@@ -316,6 +360,16 @@ mod tests {
     fn messages_differ_by_place() {
         let message = Message::new(64);
         assert!((1..PLACES).all(|place| message.bytes(place) != message.bytes(place - 1)));
+    }
+
+    #[test]
+    fn frames_hold_the_pattern_and_differ() {
+        let message = Message::framed(Opcode::Text, 64);
+        assert_eq!(message.answer(3), [b"\x81\x40", &message.pattern[3..67]].concat());
+        assert!((1..PLACES).all(|place| message.bytes(place) != message.bytes(place - 1)));
+        let message = Message::framed(Opcode::Binary, 16_384);
+        assert_eq!(message.bytes(0).len(), 16_392);
+        assert!((1..PLACES).all(|place| message.answer(place) != message.answer(place - 1)));
     }
 
     #[test]

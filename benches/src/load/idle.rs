@@ -3,14 +3,27 @@
 //! A first tenth of the connections is opened, and stays open, before the measurement: what a server
 //! allocates once does not count. Each connection exchanges a byte with the server, so that its callback is
 //! known to be there.
+//!
+//! With the word `ws` the connections speak WebSocket.
 
-use super::connect::{Connector, Greet, PER_SOURCE};
+use mio::net::TcpStream;
+
+use super::connect::{Connector, Greet, Wire, PER_SOURCE};
+use super::ws;
 use super::Results;
 use crate::args::Args;
 use crate::{sys, Result};
 
 pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
-    let args = Args::parse(arguments, &["port", "conns", "pid", "per_source"], &[])?;
+    let args = Args::parse(arguments, &["port", "conns", "pid", "per_source"], &["ws"])?;
+    if args.has("ws") {
+        measure(&args, |socket| ws::connect(socket, "/"))
+    } else {
+        measure(&args, Ok)
+    }
+}
+
+fn measure<S: Wire>(args: &Args, wrap: impl Fn(TcpStream) -> Result<S>) -> Result<Vec<Results>> {
     let port = args.require("port")?;
     let conns: usize = args.require("conns")?;
     let pid: u32 = args.require("pid")?;
@@ -21,7 +34,7 @@ pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
     if counted == 0 {
         return Err(format!("the limit of open files allows for {possible} connections only").into());
     }
-    let mut connector = Connector::new(port, args.get("per_source")?.unwrap_or(PER_SOURCE), Ok);
+    let mut connector = Connector::new(port, args.get("per_source")?.unwrap_or(PER_SOURCE), wrap);
     let _first = connector.open(first, Greet::Each)?;
     let before = sys::resident_bytes(pid)?;
     let _counted = connector.open(counted, Greet::Each)?;

@@ -1,13 +1,14 @@
 //! The load generator: single threaded, one measurement a call, one line of `key value` results on stdout.
 //!
 //! ```text
-//! load echo      port=P conns=N size=S seconds=T ?tls? ?idle=I? ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
+//! load echo      port=P conns=N size=S seconds=T ?tls|ws|wstext? ?idle=I? ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
 //! load accept    port=P parallel=K seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
 //! load handshake port=P parallel=K seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
-//! load idle      port=P conns=N pid=PID
+//! load broadcast port=P receivers=N size=S seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
+//! load idle      port=P conns=N pid=PID ?ws?
 //! ```
 //!
-//! The server on 127.0.0.1, port P, must send back what it receives. With `pid`, the server's CPU time is
+//! The server on 127.0.0.1, port P, must send back what it receives; for `broadcast` see there. With `pid`, the server's CPU time is
 //! measured too: a figure where the load generator was busy all the time and the server was not speaks of the
 //! load generator.
 //!
@@ -22,6 +23,7 @@
 //! connections, there are fewer, and the results say `conns_reduced N`.
 
 mod accept;
+mod broadcast;
 mod connect;
 mod echo;
 mod handshake;
@@ -29,6 +31,7 @@ mod idle;
 mod slices;
 mod tls;
 mod watchdog;
+mod ws;
 
 use crate::Result;
 
@@ -38,8 +41,9 @@ pub fn main(arguments: &[String]) -> Result<()> {
         Some((mode, rest)) if mode == "echo" => echo::main(rest),
         Some((mode, rest)) if mode == "accept" => accept::main(rest),
         Some((mode, rest)) if mode == "handshake" => handshake::main(rest),
+        Some((mode, rest)) if mode == "broadcast" => broadcast::main(rest),
         Some((mode, rest)) if mode == "idle" => idle::main(rest),
-        _ => Err("usage: load echo|accept|handshake|idle key=value …".into()),
+        _ => Err("usage: load echo|accept|handshake|broadcast|idle key=value …".into()),
     }?;
     for results in lines {
         println!("{}", results.0.join(" "));
