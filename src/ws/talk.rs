@@ -13,7 +13,7 @@ use crate::connchan::home::log_script_error;
 use crate::connchan::native::{Native, Turn};
 use crate::connchan::Channel;
 use crate::http::head::{self, field, RequestHead};
-use crate::reactor::WRITABLE;
+use crate::reactor::{MAYBE_READABLE, READABLE, WRITABLE};
 use crate::tcl::script::{Completion, Script};
 use crate::tcl::{Interp, Obj};
 use crate::websocket::{close, Event, Opcode, Role};
@@ -263,6 +263,10 @@ impl Talk {
                 return None;
             }
         }
+        if channel.readiness.get() & (READABLE | MAYBE_READABLE) == 0 {
+            // There will be an edge.
+            return Some(Turn::Rest(self.deadline(inner)));
+        }
         let count = match channel.receive_now(buffer) {
             Ok(None) => return Some(Turn::Rest(self.deadline(inner))),
             Ok(Some(0)) => {
@@ -486,7 +490,7 @@ impl Talk {
                 Ok(Some(_)) => {}
             }
         }
-        channel.readiness.set(crate::reactor::READABLE);
+        channel.readiness.set(READABLE);
         Turn::Rest(self.deadline(inner))
     }
 
