@@ -28,8 +28,9 @@ pub enum Turn {
 pub trait Native {
     /// Goes on: there may be something to read, room to write, a time that has
     /// come, or a script that has ended. Must not wait. `buffer` is at its
-    /// disposal during the call.
-    fn turn(&self, channel: &Arc<Channel>, buffer: &mut [u8], words: &mut Vec<Obj>) -> Turn;
+    /// disposal during the call; `now` is the time, give or take the few
+    /// milliseconds of a slice.
+    fn turn(&self, channel: &Arc<Channel>, buffer: &mut [u8], words: &mut Vec<Obj>, now: Instant) -> Turn;
 
     /// The script that `turn` named has ended.
     fn finished(&self, channel: &Arc<Channel>, interp: Interp, completion: Completion);

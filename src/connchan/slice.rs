@@ -48,6 +48,8 @@ const REASONS: [u8; 3] = [READABLE, WRITABLE, ERROR];
 /// A slice in progress.
 pub(super) struct Slice {
     end: Instant,
+    /// The time when it was last looked at.
+    now: Instant,
     /// Entries left of this round, those that were ready when it began.
     left: usize,
     /// Whether to look for more when nothing is ready.
@@ -139,6 +141,7 @@ impl EventSource for Home {
         let now = Instant::now();
         let mut slice = self.spare_slices.borrow_mut().pop().unwrap_or_else(|| Slice {
             end: now,
+            now,
             left: 0,
             linger: false,
             step: Step::Idle,
@@ -147,6 +150,7 @@ impl EventSource for Home {
             words: Vec::new(),
         });
         slice.end = now + LENGTH;
+        slice.now = now;
         slice.left = 0;
         slice.linger = self.last_slice.get().is_some_and(|last| now - last < BUSY);
         if !slice.linger {
@@ -267,8 +271,12 @@ impl Home {
                     None => Step::Idle,
                 },
                 (Step::Native(left), Some(entry)) => {
-                    let in_time = left == NATIVE_CALLS || left > 0 && Instant::now() < slice.end;
-                    if in_time && self.native(&mut slice.call, &mut slice.words, entry) {
+                    // Of the first time `next_entry` has just taken note.
+                    if left < NATIVE_CALLS {
+                        slice.now = Instant::now();
+                    }
+                    let in_time = left == NATIVE_CALLS || left > 0 && slice.now < slice.end;
+                    if in_time && self.native(&mut slice.call, &mut slice.words, slice.now, entry) {
                         Step::RunningNative(left - 1)
                     } else {
                         // It may have more to say, of which no edge tells.
@@ -296,7 +304,8 @@ impl Home {
     /// next round, after those whom the kernel reports meanwhile.
     fn next_entry(&self, slice: &mut Slice) -> Option<Step> {
         loop {
-            if Instant::now() >= slice.end {
+            slice.now = Instant::now();
+            if slice.now >= slice.end {
                 self.give_way.set(true);
                 return None;
             }
@@ -536,7 +545,7 @@ impl Home {
 
     /// Lets a native protocol go on. True when it wants a script to be called;
     /// the channel is then claimed.
-    fn native(&self, call: &mut Prepared, words: &mut Vec<Obj>, entry: &mut Serving) -> bool {
+    fn native(&self, call: &mut Prepared, words: &mut Vec<Obj>, now: Instant, entry: &mut Serving) -> bool {
         if entry.channel.is_closed() || !entry.channel.begin_callback() {
             return false;
         }
@@ -555,7 +564,7 @@ impl Home {
             if buffer.is_empty() {
                 *buffer = vec![0; NATIVE_BUFFER + 1].into_boxed_slice();
             }
-            native.turn(channel, &mut buffer, words)
+            native.turn(channel, &mut buffer, words, now)
         };
         match turn {
             Turn::Call(script) if !entry.bound.interp.is_deleted() => {

@@ -251,7 +251,13 @@ impl Talk {
 
     /// Receives, and makes something of it. `None` when there is more to do;
     /// else the end of the turn.
-    fn receive(&self, channel: &Arc<Channel>, inner: &mut Inner, buffer: &mut [u8]) -> Option<Turn> {
+    fn receive(
+        &self,
+        channel: &Arc<Channel>,
+        inner: &mut Inner,
+        buffer: &mut [u8],
+        now: Instant,
+    ) -> Option<Turn> {
         let mut receiver = self.link.receiver();
         // A script may have stopped the decoding of what is there.
         if !receiver.inbox.is_empty() && inner.phase != Phase::Greeting {
@@ -286,7 +292,7 @@ impl Talk {
             return self.greet(channel, inner, &mut receiver);
         }
         if matches!(inner.phase, Phase::Open) {
-            inner.since = Instant::now();
+            inner.since = now;
             inner.pinged = false;
         }
         if receiver.inbox.is_empty() {
@@ -538,7 +544,7 @@ impl Talk {
 }
 
 impl Native for Talk {
-    fn turn(&self, channel: &Arc<Channel>, buffer: &mut [u8], words: &mut Vec<Obj>) -> Turn {
+    fn turn(&self, channel: &Arc<Channel>, buffer: &mut [u8], words: &mut Vec<Obj>, now: Instant) -> Turn {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         if channel.readiness.get() & WRITABLE != 0 {
@@ -559,7 +565,6 @@ impl Native for Talk {
             }
         }
         if let Some(at) = self.deadline(inner) {
-            let now = Instant::now();
             if at <= now {
                 self.expire(channel, inner, now);
             }
@@ -582,7 +587,7 @@ impl Native for Talk {
                     None => inner.phase = Phase::Over,
                 },
                 Phase::Greeting | Phase::Open | Phase::Closing => {
-                    if let Some(turn) = self.receive(channel, inner, buffer) {
+                    if let Some(turn) = self.receive(channel, inner, buffer, now) {
                         return turn;
                     }
                 }
