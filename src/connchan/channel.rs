@@ -346,7 +346,7 @@ impl Channel {
     }
 
     /// Whether it speaks TLS.
-    pub(super) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         self.tls
     }
 

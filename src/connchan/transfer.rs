@@ -304,24 +304,30 @@ impl Channel {
     /// `write` without waiting: the bytes sent, and what to wait for when that
     /// was not all.
     pub(crate) fn send_now(&self, data: &[u8]) -> Result<(u64, Option<Room>)> {
+        self.send_parts_now([data, &[]])
+    }
+
+    /// The same, of data that lies in two places.
+    pub(crate) fn send_parts_now(&self, parts: [&[u8]; 2]) -> Result<(u64, Option<Room>)> {
         let mut io = self.io().lock();
         let io = &mut *io;
         if let Some(error) = &io.flush_error {
             return Err((**error).clone());
         }
         let mut total = 0;
-        if !data.is_empty() && is_full(io.pending.len()) {
+        if !parts[0].is_empty() && is_full(io.pending.len()) {
             // What is waiting has its chance to go.
-            total = self.send_some(io, &[])?.0;
+            total = self.send_some(io, [&[], &[]])?.0;
             if is_full(io.pending.len()) {
                 return Err(self.send_buffer_full(io.pending.len()));
             }
         }
-        let (count, room) = self.send_some(io, data)?;
+        let (count, room) = self.send_some(io, parts)?;
         Ok((total + count, room))
     }
 
-    fn send_some(&self, io: &mut Io, data: &[u8]) -> Result<(u64, Option<Room>)> {
+    /// Sends what was kept and two parts of what is new.
+    fn send_some(&self, io: &mut Io, parts: [&[u8]; 2]) -> Result<(u64, Option<Room>)> {
         // In its home the edge for new room is heard after this call,
         // elsewhere perhaps during it.
         let elsewhere = !self.is_home_here();
@@ -331,17 +337,17 @@ impl Channel {
             Some(Endpoint::Unconnected(unconnected)) => return Err(unconnected.refusal(&self.name())),
             Some(Endpoint::Connecting(_)) => {
                 // The background sends it once there is a connection.
-                io.pending.push(data);
+                parts.into_iter().for_each(|part| io.pending.push(part));
                 return Ok((0, None));
             }
-            Some(_) if data.is_empty() && io.pending.is_empty() => return Ok((0, None)),
+            Some(_) if parts[0].is_empty() && io.pending.is_empty() => return Ok((0, None)),
             Some(Endpoint::Tls(session)) => {
                 self.begin_send(elsewhere);
-                send_tls(session, io.pending.pending(), data)
+                send_tls(session, [io.pending.pending(), parts[0], parts[1]])
             }
             Some(Endpoint::Stream(socket)) => {
                 self.begin_send(elsewhere);
-                send(socket, &io.pending, data)
+                send(socket, &io.pending, parts)
             }
         };
         let direction = match unsent {
@@ -360,11 +366,16 @@ impl Channel {
         };
         io.sent += count as u64;
         if count > 0 {
-            self.record_output(&mut io.output, io.pending.pending(), data, count);
+            self.record_output(&mut io.output, [io.pending.pending(), parts[0], parts[1]], count);
         }
         let from_buffer = count.min(io.pending.len());
         io.pending.consume(from_buffer);
-        io.pending.push(&data[count - from_buffer..]);
+        let mut sent = count - from_buffer;
+        for part in parts {
+            let of_part = sent.min(part.len());
+            sent -= of_part;
+            io.pending.push(&part[of_part..]);
+        }
         if io.pending.is_empty() {
             io.send_error = 0;
             if elsewhere {
@@ -426,7 +437,7 @@ impl Channel {
 
     /// At debug level 2 and above, appends what was sent to a file of the
     /// channel's own in the temporary directory.
-    fn record_output(&self, output: &mut Option<Box<File>>, kept: &[u8], new: &[u8], count: usize) {
+    fn record_output(&self, output: &mut Option<Box<File>>, parts: [&[u8]; 3], count: usize) {
         if self.debug(-1) < 1 {
             return;
         }
@@ -434,10 +445,13 @@ impl Channel {
         if self.debug(-1) < 2 {
             return;
         }
-        let from_kept = count.min(kept.len());
         let written = self.output_file(output).and_then(|file| {
-            file.write_all(&kept[..from_kept])?;
-            file.write_all(&new[..count - from_kept])
+            let mut left = count;
+            parts.into_iter().try_for_each(|part| {
+                let sent = left.min(part.len());
+                left -= sent;
+                file.write_all(&part[..sent])
+            })
         });
         if let Err(error) = written {
             log::write(log::WARNING, &format!("connchan {}: cannot record output: {error}", self.name()));
@@ -465,13 +479,13 @@ fn receive_failed(code: i32) -> Error {
 
 /// One system call for what was kept and what is new: bytes sent, and why they
 /// may be fewer than all.
-fn send(socket: &Socket, kept: &SendBuffer, new: &[u8]) -> (usize, Option<Unsent>) {
+fn send(socket: &Socket, kept: &SendBuffer, new: [&[u8]; 2]) -> (usize, Option<Unsent>) {
     loop {
-        let result = if kept.is_empty() {
-            socket.send_with_flags(new, libc::MSG_NOSIGNAL)
+        let result = if kept.is_empty() && new[1].is_empty() {
+            socket.send_with_flags(new[0], libc::MSG_NOSIGNAL)
         } else {
-            let both = [IoSlice::new(kept.pending()), IoSlice::new(new)];
-            socket.send_vectored_with_flags(&both, libc::MSG_NOSIGNAL)
+            let all = [IoSlice::new(kept.pending()), IoSlice::new(new[0]), IoSlice::new(new[1])];
+            socket.send_vectored_with_flags(&all, libc::MSG_NOSIGNAL)
         };
         return match result {
             Ok(count) => (count, None),
@@ -486,9 +500,9 @@ fn send(socket: &Socket, kept: &SendBuffer, new: &[u8]) -> (usize, Option<Unsent
 
 /// The same over TLS, record by record. A failure behind a success is met
 /// again by the next call.
-fn send_tls(session: &mut Session, kept: &[u8], new: &[u8]) -> (usize, Option<Unsent>) {
+fn send_tls(session: &mut Session, parts: [&[u8]; 3]) -> (usize, Option<Unsent>) {
     let mut total = 0;
-    for part in [kept, new] {
+    for part in parts {
         let mut sent = 0;
         while sent < part.len() {
             match session.write(&part[sent..]) {

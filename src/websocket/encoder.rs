@@ -58,6 +58,13 @@ impl Encoder {
         }
     }
 
+    /// The header of a message that goes out as it is: neither masked nor
+    /// compressed. `None` when its payload would be changed.
+    pub fn plain_message(&self, opcode: Opcode, payload: &[u8]) -> Option<Head> {
+        let compressed = self.compression.as_ref().is_some_and(|c| payload.len() >= c.threshold);
+        (!self.masked && !compressed).then(|| Head::new(true, false, opcode, None, payload.len()))
+    }
+
     /// Appends a ping or a pong.
     ///
     /// # Errors

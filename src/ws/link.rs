@@ -17,6 +17,11 @@ use std::sync::Arc;
 /// A frame buffer of this size is kept by each thread.
 const KEPT_FRAME: usize = 256 << 10;
 
+/// A payload of this size is sent from where it lies; to copy a smaller one
+/// behind its header is cheaper than to tell the kernel of two places. (Over
+/// TLS it would be a record of its own.)
+const UNCOPIED: usize = 2048;
+
 thread_local! {
     /// Where frames are made.
     static FRAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
@@ -127,6 +132,14 @@ impl Link {
     /// # Errors
     /// The connection is not open, or has failed.
     pub fn send(&self, channel: &Channel, opcode: Opcode, payload: &[u8]) -> Result<usize> {
+        if payload.len() >= UNCOPIED && !channel.is_tls() {
+            let mut sender = self.sender.lock();
+            self.check(channel, &sender)?;
+            if let Some(head) = sender.encoder.plain_message(opcode, payload) {
+                self.hand_over(channel, &mut sender, [head.as_bytes(), payload])?;
+                return Ok(head.as_bytes().len() + payload.len());
+            }
+        }
         self.transmit(channel, |encoder, out| encoder.message(opcode, payload, out))
     }
 
@@ -145,7 +158,7 @@ impl Link {
     pub(super) fn send_frame(&self, channel: &Channel, frame: &[u8]) -> Result<()> {
         let mut sender = self.sender.lock();
         self.check(channel, &sender)?;
-        self.hand_over(channel, &mut sender, frame)
+        self.hand_over(channel, &mut sender, [frame, &[]])
     }
 
     /// Begins to close the connection, with a code and a reason or with
@@ -178,7 +191,7 @@ impl Link {
             let mut sender = self.sender.lock();
             self.check(channel, &sender)?;
             encode(&mut sender.encoder, frame)?;
-            self.hand_over(channel, &mut sender, frame)?;
+            self.hand_over(channel, &mut sender, [frame, &[]])?;
             let length = frame.len();
             if frame.capacity() > KEPT_FRAME {
                 *frame = Vec::new();
@@ -196,8 +209,8 @@ impl Link {
         }
     }
 
-    fn hand_over(&self, channel: &Channel, sender: &mut Sender, frame: &[u8]) -> Result<()> {
-        let (_, room) = channel.send_now(frame)?;
+    fn hand_over(&self, channel: &Channel, sender: &mut Sender, parts: [&[u8]; 2]) -> Result<()> {
+        let (_, room) = channel.send_parts_now(parts)?;
         let waiting = room.map_or(0, |room| room.pending);
         if waiting > self.settings.high_water {
             sender.above = true;
