@@ -1,7 +1,7 @@
 //! Finding what there is to measure: interpreters, scripts and the library.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -20,6 +20,8 @@ pub struct Install {
     /// The processors of the servers and that of the load generator; empty where there is but one.
     pub server_cpus: Vec<usize>,
     pub load_cpus: Vec<usize>,
+    /// A Python that has the package `websockets`; looked for when it is needed.
+    python: Option<PathBuf>,
     /// What the TLS servers show; made when they are needed.
     certificate: Option<Files>,
 }
@@ -42,8 +44,37 @@ impl Install {
             library_path: library_path(),
             server_cpus,
             load_cpus,
+            python: None,
             certificate: None,
         }
+    }
+
+    /// Sees to a Python with its `websockets`, in a folder of its own beside that of this program.
+    pub fn find_python(&mut self) -> Result<()> {
+        let program = env::current_exe()?;
+        let target = program.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+        let folder = target.join("bench-python");
+        let python = folder.join("bin/python");
+        let check = ["-c", "import websockets.asyncio.server"];
+        if run(&python, check).is_err() {
+            run("python3".as_ref(), ["-m".as_ref(), "venv".as_ref(), folder.as_os_str()])?;
+            run(&python, ["-m", "pip", "install", "--quiet", "websockets"])?;
+            run(&python, check)?;
+        }
+        self.python = Some(python);
+        Ok(())
+    }
+
+    /// The version of that `websockets`.
+    pub fn websockets_version(&self) -> Option<String> {
+        let script = "import websockets; print(websockets.__version__)";
+        let output = Command::new(self.python.as_ref()?).args(["-c", script]).output().ok()?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_string())
+    }
+
+    /// The version of tcllib's websocket, when 8.6 has it.
+    pub fn tcllib_version(&self) -> Option<String> {
+        ask(&self.tclsh86.as_ref()?.program, None, "puts [package require websocket]").ok()
     }
 
     /// Makes a certificate for the TLS servers.
@@ -56,6 +87,11 @@ impl Install {
     pub fn has(&self, kind: Kind, transport: Transport) -> bool {
         match (kind, transport) {
             (Kind::Bare, _) => true,
+            (Kind::Python, Transport::WebSocket | Transport::Broadcast) => self.python.is_some(),
+            (Kind::Python, _) => false,
+            (Kind::Fileevent86, Transport::WebSocket) => self.tcllib_version().is_some(),
+            (Kind::Fileevent90, Transport::WebSocket) => false,
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::Broadcast) => false,
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::Tls) => self.tcl_tls_version(kind).is_some(),
             _ => self.tclsh(kind).is_some(),
         }
@@ -63,7 +99,7 @@ impl Install {
 
     fn tclsh(&self, kind: Kind) -> Option<&Tclsh> {
         match kind {
-            Kind::Bare => None,
+            Kind::Bare | Kind::Python => None,
             Kind::Connchan86 | Kind::Fileevent86 => self.tclsh86.as_ref(),
             Kind::Connchan90 | Kind::Fileevent90 => self.tclsh90.as_ref(),
         }
@@ -99,6 +135,12 @@ impl Install {
     fn script(&self, kind: Kind, transport: Transport) -> Option<PathBuf> {
         let script = match (kind, transport) {
             (Kind::Bare, _) => return None,
+            (Kind::Python, _) => "benches/websockets-peer.py",
+            (Kind::Connchan86 | Kind::Connchan90, Transport::WebSocket) => "examples/ws-echo.tcl",
+            (Kind::Connchan86 | Kind::Connchan90, Transport::Broadcast) => "benches/ws-broadcast.tcl",
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::WebSocket | Transport::Broadcast) => {
+                "benches/tcllib-ws-echo.tcl"
+            }
             (Kind::Connchan86 | Kind::Connchan90, Transport::Plain) => "examples/echo.tcl",
             (Kind::Connchan86 | Kind::Connchan90, Transport::Tls) => "examples/tls-echo.tcl",
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::Plain) => "benches/fileevent-echo.tcl",
@@ -115,9 +157,18 @@ impl Install {
                 command.arg(script).env("TCLLIBPATH", &self.library_path);
                 command
             }
+            (None, Some(script)) => {
+                let mut command = Command::new(self.python.as_ref().ok_or("no interpreter")?);
+                command.arg(script);
+                command
+            }
             _ => {
                 let mut command = Command::new(env::current_exe()?);
-                command.arg("bare-echo");
+                command.arg(match transport {
+                    Transport::Plain | Transport::Tls => "bare-echo",
+                    Transport::WebSocket => "bare-ws",
+                    Transport::Broadcast => "bare-send",
+                });
                 command
             }
         };
@@ -158,6 +209,17 @@ fn library_path() -> OsString {
     let program = env::current_exe().unwrap_or_default();
     let folder = program.parent().unwrap_or(Path::new("."));
     format!("{{{}}}", folder.display()).into()
+}
+
+/// Runs a program to its end; what it wrote to stderr is the error.
+fn run(program: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<()> {
+    let output = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(text.trim().lines().last().unwrap_or("it failed").to_string().into())
 }
 
 /// The one line that a script prints.

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use super::plan::{Kind, Options, Scenario};
+use super::plan::{Kind, Options, Scenario, Transport};
 use super::server::Server;
 use crate::stats::{ratios, Summary};
 use crate::{sys, Result};
@@ -47,7 +47,11 @@ pub fn compare(
 /// Measures the memory that a server needs for so many idle connections.
 pub fn memory(cpus: &[usize], server: &Server, conns: usize) -> Result<Measurement> {
     let (port, pid) = (server.port, server.pid());
-    let arguments = ["idle".into(), format!("port={port}"), format!("pid={pid}"), format!("conns={conns}")];
+    let mut arguments =
+        vec!["idle".into(), format!("port={port}"), format!("pid={pid}"), format!("conns={conns}")];
+    if server.transport == Transport::WebSocket {
+        arguments.push("ws".into());
+    }
     call(&arguments, cpus, 1)?.pop().ok_or_else(|| "no results".into())
 }
 
@@ -114,7 +118,7 @@ impl Measurement {
 
     /// Requests, accepts or handshakes a second.
     pub fn rate(&self) -> Option<f64> {
-        ["requests_per_second", "accepts_per_second", "handshakes_per_second"]
+        ["requests_per_second", "accepts_per_second", "handshakes_per_second", "deliveries_per_second"]
             .into_iter()
             .find_map(|key| self.get(key))
     }

@@ -1,19 +1,21 @@
 //! The runner: starts the servers, has them measured over some rounds, and prints a report on stdout.
 //!
 //! ```text
-//! bench ?quick? ?rounds=N? ?servers=bare,ns86,ns90,fe86,fe90? ?root=DIR?
-//!       ?parts=echo,accept,tls,handshake,idle,memory?
+//! bench ?quick? ?rounds=N? ?servers=bare,ns86,ns90,fe86,fe90,py? ?root=DIR?
+//!       ?parts=echo,accept,tls,handshake,idle,memory,ws,broadcast,wsmemory?
 //! ```
 //!
 //! `quick` takes two short rounds instead of five. `servers` and `parts` restrict the run while one works on
-//! something; in the parts `tls` and `handshake` all servers speak TLS, and `fe86` and `fe90` are tcl-tls.
+//! something; in the parts `tls` and `handshake` all servers speak TLS, and `fe86` and `fe90` are tcl-tls;
+//! in `ws` and `wsmemory` they speak WebSocket, `fe86` is tcllib's websocket and `py` is Python's; in `broadcast` they
+//! send to many.
 //! `root` is the project's folder, where `examples` and `benches` are. The environment may name
 //! the interpreters (`TCLSH86`, `TCLSH90`; else `tclsh8.6` and `tclsh9.0` on the PATH) and the folder of the
 //! library (`TCLLIBPATH`; else the folder of this program, `target/release`).
 //!
 //! The exit status says whether everything ran, not whether the aims were met: 1 when a server did not start
-//! or a measurement failed. An interpreter or a tcl-tls that is not there is said to be missing,
-//! and is no failure.
+//! or a measurement failed. An interpreter, a tcl-tls, a tcllib or a `websockets` that is not there is said to
+//! be missing, and is no failure.
 //!
 //! * `install.rs` finds what there is to measure, `server.rs` starts and stops it;
 //! * `plan.rs` says what is measured, and what the aims are;
@@ -46,16 +48,25 @@ pub fn main(arguments: &[String]) -> Result<()> {
     if options.needs(Transport::Tls) {
         install.make_certificate()?;
     }
+    if options.needs(Transport::WebSocket) || options.needs(Transport::Broadcast) {
+        if let Some(error) = install.find_python().err().filter(|_| options.kinds.contains(&Kind::Python)) {
+            eprintln!("bench: without Python's websockets: {error}");
+        }
+    }
     let mut run = Run {
         findings: Findings::default(),
         kinds: Vec::new(),
         tls_kinds: Vec::new(),
+        ws_kinds: Vec::new(),
+        broadcast_kinds: Vec::new(),
         failures: Vec::new(),
         options,
         install,
     };
     run.kinds = run.find_kinds(Transport::Plain);
     run.tls_kinds = run.find_kinds(Transport::Tls);
+    run.ws_kinds = run.find_kinds(Transport::WebSocket);
+    run.broadcast_kinds = run.find_kinds(Transport::Broadcast);
     for round in 0..run.options.rounds {
         run.round(round);
     }
@@ -74,6 +85,10 @@ struct Run {
     kinds: Vec<Kind>,
     /// Those that can be measured with TLS.
     tls_kinds: Vec<Kind>,
+    /// Those that can be measured with WebSocket.
+    ws_kinds: Vec<Kind>,
+    /// Those that can send to many.
+    broadcast_kinds: Vec<Kind>,
     findings: Findings,
     /// What did not run and why, each once.
     failures: Vec<String>,
@@ -161,6 +176,15 @@ impl Run {
                         }
                     }
                 }
+                Part::Ws => self.compare_ws(round),
+                Part::Broadcast => self.compare_broadcast(round),
+                Part::WsMemory => {
+                    for kind in in_order_of_round(&self.ws_kinds, round) {
+                        let name = kind.name(Transport::WebSocket);
+                        self.progress(round, format_args!("WebSocket memory of {name}"));
+                        self.measure_ws_memory(round, kind);
+                    }
+                }
             }
         }
     }
@@ -170,6 +194,8 @@ impl Run {
         let kinds = match transport {
             Transport::Plain => &self.kinds,
             Transport::Tls => &self.tls_kinds,
+            Transport::WebSocket => &self.ws_kinds,
+            Transport::Broadcast => &self.broadcast_kinds,
         };
         let kinds = in_order_of_round(kinds, round);
         kinds.into_iter().filter_map(|kind| self.start(kind, transport, &[])).collect()
@@ -265,6 +291,38 @@ impl Run {
         match measure::memory(&self.install.load_cpus, &server, plan::IDLE_IN_MEMORY) {
             Ok(measurement) => self.findings.add(round, Scenario::Memory, kind, measurement),
             Err(error) => self.fail_server(Scenario::Memory, &mut server, &*error),
+        }
+    }
+
+    fn compare_ws(&mut self, round: usize) {
+        let mut servers = self.start_all(round, Transport::WebSocket);
+        for (size, text) in plan::WS_ECHOES {
+            let scenario = Scenario::WsEcho { size, text };
+            self.progress(round, scenario);
+            let protocol = if text { "wstext" } else { "ws" };
+            let conns = format!("conns={}", plan::WS_CONNECTIONS);
+            let mode = ["echo".into(), protocol.into(), format!("size={size}"), conns];
+            self.compare(round, scenario, &mode, &mut servers);
+        }
+    }
+
+    fn compare_broadcast(&mut self, round: usize) {
+        for receivers in plan::RECEIVERS {
+            let scenario = Scenario::Broadcast { receivers };
+            self.progress(round, scenario);
+            let mut servers = self.start_all(round, Transport::Broadcast);
+            servers.retain(|server| server.kind.takes(receivers));
+            let size = format!("size={}", plan::BROADCAST_SIZE);
+            let mode = ["broadcast".into(), size, format!("receivers={receivers}")];
+            self.compare(round, scenario, &mode, &mut servers);
+        }
+    }
+
+    fn measure_ws_memory(&mut self, round: usize, kind: Kind) {
+        let Some(mut server) = self.start(kind, Transport::WebSocket, &[]) else { return };
+        match measure::memory(&self.install.load_cpus, &server, kind.ws_idle_in_memory()) {
+            Ok(measurement) => self.findings.add(round, Scenario::WsMemory, kind, measurement),
+            Err(error) => self.fail_server(Scenario::WsMemory, &mut server, &*error),
         }
     }
 

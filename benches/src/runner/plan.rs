@@ -12,6 +12,15 @@ pub const ECHOES: [(usize, usize); 6] =
     [(64, 1), (64, 50), (64, 500), (16_384, 1), (16_384, 50), (16_384, 500)];
 /// The same for TLS.
 pub const TLS_ECHOES: [(usize, usize); 2] = [(64, 50), (16_384, 50)];
+/// Sizes of the WebSocket echo measurements, and whether the messages are text. Binary ones are the rule: they
+/// are what Tcl 8.6 and 9.0 treat alike, and text of this size costs about the same.
+pub const WS_ECHOES: [(usize, bool); 3] = [(64, false), (64, true), (16_384, false)];
+/// Connections of the WebSocket echo measurements.
+pub const WS_CONNECTIONS: usize = 50;
+/// Numbers of receivers of the broadcast measurements.
+pub const RECEIVERS: [usize; 2] = [1_000, 5_000];
+/// The size of the messages of a broadcast.
+pub const BROADCAST_SIZE: usize = 100;
 /// How many connections count when the memory of idle ones is measured.
 pub const IDLE_IN_MEMORY: usize = 10_000;
 /// The idle connections beside which 20 active ones are measured.
@@ -24,16 +33,19 @@ pub const MOST_CONNECTIONS: usize = 11_500;
 /// The servers that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// The echo server of this package: mio (and OpenSSL) without Tcl.
+    /// A server of this package without Tcl: mio, with OpenSSL or tungstenite; for broadcasts a loop of send(2).
     Bare,
-    /// `examples/echo.tcl` or `examples/tls-echo.tcl` under 8.6.
+    /// `examples/echo.tcl`, `examples/tls-echo.tcl`, `examples/ws-echo.tcl` or `benches/ws-broadcast.tcl` under 8.6.
     Connchan86,
     /// The same under 9.0.
     Connchan90,
-    /// `benches/fileevent-echo.tcl` or, with tcl-tls, `benches/tls-fileevent-echo.tcl` under 8.6.
+    /// `benches/fileevent-echo.tcl` or, with tcl-tls, `benches/tls-fileevent-echo.tcl` under 8.6; of
+    /// WebSocket servers `benches/tcllib-ws-echo.tcl`.
     Fileevent86,
     /// The same under 9.0.
     Fileevent90,
+    /// `benches/websockets-peer.py`, WebSocket only.
+    Python,
 }
 
 /// What the connections speak.
@@ -43,6 +55,10 @@ pub enum Transport {
     Plain,
     /// TLS over TCP.
     Tls,
+    /// WebSocket over TCP.
+    WebSocket,
+    /// The same, to servers that send what they get to many.
+    Broadcast,
 }
 
 /// The groups of measurements.
@@ -60,6 +76,12 @@ pub enum Part {
     Idle,
     /// Memory of idle connections.
     Memory,
+    /// Round trips of WebSocket messages.
+    Ws,
+    /// WebSocket messages to many.
+    Broadcast,
+    /// Memory of idle WebSocket connections.
+    WsMemory,
 }
 
 /// One line of the plan: what a server is put through.
@@ -77,6 +99,12 @@ pub enum Scenario {
     Handshake,
     /// Resident memory for each of [`IDLE_IN_MEMORY`] connections.
     Memory,
+    /// Round trips of WebSocket messages, binary or text.
+    WsEcho { size: usize, text: bool },
+    /// Messages from one to so many WebSocket connections.
+    Broadcast { receivers: usize },
+    /// As `Memory`, of WebSocket connections, if the server takes so many.
+    WsMemory,
 }
 
 /// How a run was asked for.
@@ -98,6 +126,8 @@ pub struct Options {
 pub enum Measure {
     /// The ratio of the rates of two servers, or of one server in two scenarios.
     RatioTo(Scenario, Kind),
+    /// The same, or so many a second.
+    RatioOrRate(Scenario, Kind, f64),
     /// The figure itself.
     Bytes,
 }
@@ -118,8 +148,8 @@ pub struct Aim {
 
 impl Kind {
     /// All of them, in the order of the tables.
-    pub const ALL: [Kind; 5] =
-        [Kind::Bare, Kind::Connchan86, Kind::Connchan90, Kind::Fileevent86, Kind::Fileevent90];
+    pub const ALL: [Kind; 6] =
+        [Kind::Bare, Kind::Connchan86, Kind::Connchan90, Kind::Fileevent86, Kind::Fileevent90, Kind::Python];
 
     /// The name in the arguments.
     fn key(self) -> &'static str {
@@ -129,6 +159,7 @@ impl Kind {
             Kind::Connchan90 => "ns90",
             Kind::Fileevent86 => "fe86",
             Kind::Fileevent90 => "fe90",
+            Kind::Python => "py",
         }
     }
 
@@ -137,18 +168,37 @@ impl Kind {
         match (self, transport) {
             (Kind::Bare, Transport::Plain) => "bare mio",
             (Kind::Bare, Transport::Tls) => "bare mio, OpenSSL",
+            (Kind::Bare, Transport::WebSocket) => "bare mio, tungstenite",
+            (Kind::Bare, Transport::Broadcast) => "bare send(2)",
             (Kind::Connchan86, _) => "ns_connchan, Tcl 8.6",
             (Kind::Connchan90, _) => "ns_connchan, Tcl 9.0",
             (Kind::Fileevent86, Transport::Plain) => "fileevent, Tcl 8.6",
             (Kind::Fileevent86, Transport::Tls) => "tcl-tls, Tcl 8.6",
             (Kind::Fileevent90, Transport::Plain) => "fileevent, Tcl 9.0",
             (Kind::Fileevent90, Transport::Tls) => "tcl-tls, Tcl 9.0",
+            (Kind::Fileevent86, Transport::WebSocket | Transport::Broadcast) => "tcllib, Tcl 8.6",
+            (Kind::Fileevent90, Transport::WebSocket | Transport::Broadcast) => "tcllib, Tcl 9.0",
+            (Kind::Python, _) => "Python websockets",
         }
     }
 
     /// Whether it can hold this number of connections.
     pub fn takes(self, connections: usize) -> bool {
-        self != Kind::Fileevent86 || connections < 1_000
+        match self {
+            Kind::Fileevent86 => connections < 1_000,
+            // It could, but takes its time.
+            Kind::Python => connections <= 2_000,
+            _ => true,
+        }
+    }
+
+    /// How many WebSocket connections count when their memory is measured.
+    pub fn ws_idle_in_memory(self) -> usize {
+        match self {
+            Kind::Fileevent86 => 800,
+            Kind::Python => 1_500,
+            _ => IDLE_IN_MEMORY,
+        }
     }
 
     /// The numbers of idle connections among which it is measured.
@@ -171,7 +221,17 @@ impl Kind {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    const ALL: [Part; 6] = [Part::Echo, Part::Accept, Part::Tls, Part::Handshake, Part::Idle, Part::Memory];
+    const ALL: [Part; 9] = [
+        Part::Echo,
+        Part::Accept,
+        Part::Tls,
+        Part::Handshake,
+        Part::Idle,
+        Part::Memory,
+        Part::Ws,
+        Part::Broadcast,
+        Part::WsMemory,
+    ];
 
     fn key(self) -> &'static str {
         match self {
@@ -181,6 +241,9 @@ impl Part {
             Part::Handshake => "handshake",
             Part::Idle => "idle",
             Part::Memory => "memory",
+            Part::Ws => "ws",
+            Part::Broadcast => "broadcast",
+            Part::WsMemory => "wsmemory",
         }
     }
 
@@ -188,6 +251,8 @@ impl Part {
     pub fn transport(self) -> Transport {
         match self {
             Part::Tls | Part::Handshake => Transport::Tls,
+            Part::Ws | Part::WsMemory => Transport::WebSocket,
+            Part::Broadcast => Transport::Broadcast,
             Part::Echo | Part::Accept | Part::Idle | Part::Memory => Transport::Plain,
         }
     }
@@ -203,6 +268,9 @@ impl Scenario {
             Scenario::Handshake => Part::Handshake,
             Scenario::Idle { .. } => Part::Idle,
             Scenario::Memory => Part::Memory,
+            Scenario::WsEcho { .. } => Part::Ws,
+            Scenario::Broadcast { .. } => Part::Broadcast,
+            Scenario::WsMemory => Part::WsMemory,
         }
     }
 
@@ -223,6 +291,11 @@ impl fmt::Display for Scenario {
             }
             Scenario::Handshake => write!(f, "TLS handshakes"),
             Scenario::Memory => write!(f, "memory of idle connections"),
+            Scenario::WsEcho { size, text } => {
+                write!(f, "echo of {size} bytes of {} over WebSocket", if *text { "text" } else { "data" })
+            }
+            Scenario::Broadcast { receivers } => write!(f, "broadcast to {receivers}"),
+            Scenario::WsMemory => write!(f, "memory of idle WebSocket connections"),
         }
     }
 }
@@ -302,14 +375,29 @@ fn aims_of(kind: Kind) -> Vec<Aim> {
     aims.push(Aim { what, scenario: with, kind, measure: Measure::RatioTo(without, kind), bound: 0.95 });
     let what = "bytes for an idle connection".to_string();
     aims.push(Aim { what, scenario: Scenario::Memory, kind, measure: Measure::Bytes, bound: 1000.0 });
+    for (size, text) in WS_ECHOES {
+        let scenario = Scenario::WsEcho { size, text };
+        let what =
+            format!("WebSocket, {size} bytes{}, of bare tungstenite", if text { " of text" } else { "" });
+        aims.push(Aim { what, scenario, kind, measure: Measure::RatioTo(scenario, Kind::Bare), bound: 1.0 });
+    }
+    for receivers in RECEIVERS {
+        let scenario = Scenario::Broadcast { receivers };
+        let what = format!("broadcast to {receivers}, of bare send(2)");
+        let measure = Measure::RatioOrRate(scenario, Kind::Bare, 500_000.0);
+        aims.push(Aim { what, scenario, kind, measure, bound: 0.7 });
+    }
+    let what = "bytes for an idle WebSocket".to_string();
+    aims.push(Aim { what, scenario: Scenario::WsMemory, kind, measure: Measure::Bytes, bound: 1536.0 });
     aims
 }
 
 impl Aim {
-    /// Whether a figure reaches the aim.
-    pub fn is_met_by(&self, figure: f64) -> bool {
+    /// Whether a figure, and the rate behind it, reach the aim.
+    pub fn is_met_by(&self, figure: f64, rate: f64) -> bool {
         match self.measure {
             Measure::RatioTo(..) => figure >= self.bound,
+            Measure::RatioOrRate(_, _, enough) => figure >= self.bound || rate >= enough,
             Measure::Bytes => figure <= self.bound,
         }
     }
@@ -322,7 +410,7 @@ mod tests {
     #[test]
     fn the_default_is_everything() {
         let options = Options::parse(&[]).unwrap();
-        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 5, 6));
+        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 6, 9));
         assert!(!options.quick);
         assert_eq!(Options::parse(&["quick".into()]).unwrap().rounds, 2);
     }
@@ -342,17 +430,21 @@ mod tests {
     #[test]
     fn ratios_are_lower_bounds_and_bytes_upper_ones() {
         let aims = aims();
-        assert_eq!(aims.len(), 2 * 14);
+        assert_eq!(aims.len(), 2 * 20);
         let ratio = aims.iter().find(|aim| aim.bound == 0.85).unwrap();
-        assert!(ratio.is_met_by(0.85) && !ratio.is_met_by(0.84));
+        assert!(ratio.is_met_by(0.85, 0.0) && !ratio.is_met_by(0.84, 1e9));
         let bytes = aims.iter().find(|aim| aim.scenario == Scenario::Memory).unwrap();
-        assert!(bytes.is_met_by(1000.0) && !bytes.is_met_by(1001.0));
+        assert!(bytes.is_met_by(1000.0, 0.0) && !bytes.is_met_by(1001.0, 0.0));
+        let either = aims.iter().find(|aim| aim.bound == 0.7).unwrap();
+        assert!(
+            either.is_met_by(0.7, 0.0) && either.is_met_by(0.1, 500_000.0) && !either.is_met_by(0.6, 4e5)
+        );
     }
 
     #[test]
     fn every_aim_compares_servers_of_one_transport() {
         for aim in aims() {
-            if let Measure::RatioTo(scenario, kind) = aim.measure {
+            if let Measure::RatioTo(scenario, kind) | Measure::RatioOrRate(scenario, kind, _) = aim.measure {
                 assert_eq!(scenario.transport(), aim.scenario.transport());
                 assert!(scenario == aim.scenario || kind == aim.kind);
             }
@@ -362,6 +454,10 @@ mod tests {
     #[test]
     fn select_is_not_asked_for_more_than_it_takes() {
         for kind in Kind::ALL {
+            assert!(kind.takes(kind.ws_idle_in_memory() * 11 / 10));
+            if kind == Kind::Python {
+                continue;
+            }
             assert!(kind.idle_numbers().iter().all(|&idle| kind.takes(idle)));
         }
         assert!(!Kind::Fileevent86.takes(IDLE_IN_MEMORY));

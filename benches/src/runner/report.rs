@@ -54,6 +54,9 @@ pub fn report(run: &Run, before: &Conditions, elapsed: Duration) -> String {
             Part::Handshake => handshake(run),
             Part::Idle => idle(run),
             Part::Memory => memory(run),
+            Part::Ws => ws(run),
+            Part::Broadcast => broadcast(run),
+            Part::WsMemory => ws_memory(run),
         };
     }
     text += &aims(run);
@@ -86,6 +89,15 @@ fn machine(run: &Run, before: &Conditions, elapsed: Duration) -> String {
             .find_map(|kind| run.install.tcl_tls_version(kind));
         versions.push(tcl_tls.map_or("no tcl-tls".into(), |version| format!("tcl-tls {version}")));
         versions.push(openssl::version::version().split_whitespace().take(2).collect::<Vec<_>>().join(" "));
+    }
+
+    if run.options.needs(Transport::WebSocket) || run.options.needs(Transport::Broadcast) {
+        let tcllib = run.install.tcllib_version();
+        versions.push(tcllib.map_or("no tcllib".into(), |version| format!("tcllib websocket {version}")));
+        let python = run.install.websockets_version();
+        versions.push(
+            python.map_or("no Python websockets".into(), |version| format!("Python websockets {version}")),
+        );
     }
 
     let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
@@ -205,6 +217,48 @@ fn memory(run: &Run) -> String {
     format!("\n## Memory of idle connections with a callback\n{EXPLANATION_OF_MEMORY}\n{}", table.text())
 }
 
+fn ws(run: &Run) -> String {
+    let mut table = Table::new(&RATE_HEADERS);
+    table.rename(0, "message");
+    for (size, text) in plan::WS_ECHOES {
+        for &kind in &run.ws_kinds {
+            let label = format!("{} bytes{}", thousands(size as f64), if text { " of text" } else { "" });
+            rate_row(run, &mut table, &label, Scenario::WsEcho { size, text }, kind, Kind::Bare);
+        }
+    }
+    format!("\n## WebSocket: echo on {} connections\n\n{}", plan::WS_CONNECTIONS, table.text())
+}
+
+fn broadcast(run: &Run) -> String {
+    let mut table = Table::new(&RATE_HEADERS);
+    table.rename(0, "receivers");
+    table.rename(2, "deliveries/s");
+    for receivers in plan::RECEIVERS {
+        for &kind in run.broadcast_kinds.iter().filter(|kind| kind.takes(receivers)) {
+            let scenario = Scenario::Broadcast { receivers };
+            let rounds = run.measurements(scenario, kind);
+            let label = match summary(&rounds, |m| m.get("conns_reduced")) {
+                Some(reduced) => format!("reduced to {}", thousands(reduced.median)),
+                None => thousands(receivers as f64),
+            };
+            rate_row(run, &mut table, &label, scenario, kind, Kind::Bare);
+        }
+    }
+    format!("\n## WebSocket: broadcast of {} bytes\n\n{}", plan::BROADCAST_SIZE, table.text())
+}
+
+fn ws_memory(run: &Run) -> String {
+    let mut table = Table::new(&["server", "bytes for each", "connections"]);
+    for kind in &run.ws_kinds {
+        let rounds = run.measurements(Scenario::WsMemory, *kind);
+        let bytes = summary(&rounds, |m| m.get("bytes_per_idle"));
+        let reduced = summary(&rounds, |m| m.get("conns_reduced"));
+        let conns = reduced.map_or(kind.ws_idle_in_memory() as f64, |reduced| reduced.median);
+        table.row(&[kind.name(Transport::WebSocket).into(), with_range(bytes, thousands), thousands(conns)]);
+    }
+    format!("\n## Memory of idle WebSocket connections, without compression\n\n{}", table.text())
+}
+
 fn aims(run: &Run) -> String {
     let mut table = Table::new(&["server", "aim", "wanted", "measured", "result"]);
     let (mut met, mut measured) = (0, 0);
@@ -218,6 +272,11 @@ fn aims(run: &Run) -> String {
                 format!(">= {:.2}", aim.bound),
                 two_digits,
             ),
+            Measure::RatioOrRate(scenario, kind, enough) => (
+                ratio(&rounds, &run.measurements(scenario, kind)),
+                format!(">= {:.2} or {}/s", aim.bound, thousands(enough)),
+                two_digits,
+            ),
             Measure::Bytes => (
                 summary(&rounds, |m| m.get("bytes_per_idle")),
                 format!("<= {}", thousands(aim.bound)),
@@ -228,7 +287,8 @@ fn aims(run: &Run) -> String {
             None => "not measured",
             Some(found) => {
                 measured += 1;
-                let is_met = aim.is_met_by(found.median);
+                let rate = summary(&rounds, Measurement::rate).map_or(0.0, |summary| summary.median);
+                let is_met = aim.is_met_by(found.median, rate);
                 met += usize::from(is_met);
                 ["not met", "met"][usize::from(is_met)]
             }
