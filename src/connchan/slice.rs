@@ -423,7 +423,8 @@ impl Home {
         if channel.has_failed() {
             channel.readiness.clear(REASONS[index]);
         }
-        if !self.refresh(entry) {
+        // The script before may have handed the channel to a native protocol.
+        if !self.refresh(entry) || !matches!(entry.bound.action, Action::Callback(_)) {
             entry.channel.end_callback();
             return None;
         }

@@ -401,6 +401,19 @@ impl Channel {
         Ok((count as u64, room))
     }
 
+    /// Sends what waits, waiting for room until `deadline`. False when that was
+    /// not enough.
+    pub(crate) fn flush_until(&self, deadline: Instant) -> Result<bool> {
+        loop {
+            let (_, room) = self.send_now(&[])?;
+            let Some(Room { socket, direction, .. }) = room else { return Ok(true) };
+            let ready = wait(socket.as_raw_fd(), direction, Some(deadline));
+            if !ready.map_err(|e| receive_failed(e.raw_os_error().unwrap_or(libc::EIO)))? {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Tells the peer that nothing follows, once everything has been sent; the
     /// receiving side stays open. False while something still waits.
     pub(crate) fn finish_sending(&self) -> bool {
