@@ -9,8 +9,9 @@ ns_connchan::family ws
 
 namespace eval ::ws {
     namespace eval client {
-        # Connections that are opened anew when they are lost: url, options and delay by id, and the
-        # id by channel.
+        # Connections that are opened anew when they are lost, by id: options, delay and most (ms),
+        # timer while none is being opened, closed (0 or 1), the channel that scripts know and the one
+        # there is now. And the id by each of these channels.
         variable kept
         variable ids
         variable serial 0
@@ -26,7 +27,8 @@ namespace eval ::ws {
 }
 
 # Takes options off the front of a list of words. `valued` and `flags` are the names that are
-# allowed. Returns a dictionary of the options and the words that are left.
+# allowed, `count` is the number of words behind them. Returns a dictionary of the options and the
+# words that are left.
 proc ::ws::Options {usage valued flags count words} {
     set options {}
     while {[llength $words] > $count || [lindex $words 0] eq "--"} {
@@ -38,11 +40,12 @@ proc ::ws::Options {usage valued flags count words} {
             dict set options $word 1
             set words [lrange $words 1 end]
         } elseif {$word in $valued} {
-            if {[llength $words] < 2} {
-                return -code error -level 2 "missing argument to $word"
-            }
             dict set options $word [lindex $words 1]
             set words [lrange $words 2 end]
+        } elseif {[string match -* $word]} {
+            set names [lsort [concat $valued $flags]]
+            return -code error -level 2 -errorcode [list TCL LOOKUP INDEX option $word] \
+                "bad option \"$word\": must be [join [lrange $names 0 end-1] {, }], or [lindex $names end]"
         } else {
             break
         }
@@ -61,7 +64,9 @@ proc ::ws::SettingsFrom {role names options} {
             dict set settings [string range $name 1 end] [dict get $options $name]
         }
     }
-    Settings $settings
+    if {[catch {Settings $settings} message failure]} {
+        return -code error -level 2 -errorcode [dict get $failure -errorcode] $message
+    }
     return $settings
 }
 
@@ -73,8 +78,8 @@ proc ::ws::SettingsFrom {role names options} {
 #
 # Options: -address (127.0.0.1; * for all), -tls 0|1, -driver name; -path pattern, -origins patterns,
 # -protocols list; -authorize cmd, called with channel and request, whether to accept; -http cmd,
-# called with channel and request for all other requests: a list of status, content type and body;
-# -compression, -maxframe, -maxmessage, -ping, ... (ws(n)).
+# called with channel and request for all other requests: a list of status, content type, body and
+# perhaps header fields; -compression, -maxframe, -maxmessage, -ping, ... (ws(n)).
 proc ::ws::listen {args} {
     variable common
     variable server
@@ -103,7 +108,8 @@ proc ::ws::Accept {settings callback authorize http channel} {
 
 # Makes a WebSocket of a channel whose HTTP request has been read already, such as a detached one:
 # answers the request, and calls the callback as ws::listen does. `headers` are the request's, as a
-# list of names and values or as an ns_set.
+# list of names and values or as an ns_set. Returns the channel; when the request was refused, which
+# the client is told then, an empty string.
 #
 #   ws::handshake ?options? channel headers callback
 #
@@ -122,18 +128,21 @@ proc ::ws::handshake {args} {
     }
     set request [list [dict get $options -method] [dict get $options -target] \
         [dict get $options -version] $headers]
-    Attach $channel $settings $callback {} {} $request
-    return $channel
+    return [expr {[Attach $channel $settings $callback {} {} $request] ? $channel : ""}]
 }
 
 # What a URL leads to: tls (0 or 1), host, port, the Host header and the target.
 proc ::ws::client::Parse {url} {
-    if {![regexp -nocase {^(wss?)://(?:[^/?#@]*@)?(\[[^]/?#]+\]|[^:/?#\[]+)(?::(\d+))?([/?][^#]*)?(?:#.*)?$} \
-            $url - scheme host port target]} {
-        if {![regexp -nocase {^wss?://} $url]} {
-            return -code error -errorcode {WEBSOCKET URL} "protocol must be ws:// or wss://"
-        }
-        return -code error -errorcode {WEBSOCKET URL} "invalid URL \"$url\""
+    if {![regexp -nocase {^wss?://} $url]} {
+        return -code error -level 2 -errorcode {WEBSOCKET URL} "protocol must be ws:// or wss://"
+    }
+    if {[regexp {^[^/]*//[^/?#]*@} $url]} {
+        return -code error -level 2 -errorcode {WEBSOCKET URL} \
+            "no user in a WebSocket URL: use -headers {Authorization ...}"
+    }
+    set form {^(wss?)://(\[[^]/?#]+\]|[^:/?#\[]+)(?::(\d{1,5}))?([/?][^#]*)?(?:#.*)?$}
+    if {![regexp -nocase $form $url - scheme host port target] || $port > 65535} {
+        return -code error -level 2 -errorcode {WEBSOCKET URL} "invalid URL \"$url\""
     }
     set tls [string equal -nocase $scheme wss]
     set default [expr {$tls ? 443 : 80}]
@@ -153,45 +162,56 @@ proc ::ws::client::Parse {url} {
 #
 #   ws::client::open ?options? url
 #
-# Without -callback it waits for the handshake (-timeout, default 10s, for all of it), and messages
-# are taken by ws::client::receive. With -callback it returns at once, and the callback is called
-# with channel, event and data, as by ws::listen; the event loop has to run. With -reconnect 1 a
-# connection that is lost is opened again, after 1s, 2s, 4s ... up to -reconnectmax (60s); the callback
-# then hears `open` with another channel.
+# Without -callback it waits for the connection and for the handshake (-timeout, default 10s, for
+# each), and messages are taken by ws::client::receive. With -callback it returns at once, and the
+# callback is called with channel, event and data, as by ws::listen; the event loop has to run. With
+# -reconnect 1 a connection that is lost is opened again, after 1s, 2s, 4s ... up to -reconnectmax
+# (60s); the callback then hears `open` with another channel.
 # Options: -protocols list, -headers list, -cafile, -capath, -cert, -key, -hostname, -insecure (as of
 # ns_connchan connect); -compression, -maxframe, -maxmessage, -ping, ... (ws(n)).
 proc ::ws::client::open {args} {
     variable ::ws::common
+    variable serial
+    variable kept
     set usage "ws::client::open ?options? url"
     set tls {-cafile -capath -cert -key -hostname}
     set own {-timeout -callback -reconnect -reconnectmax}
     lassign [::ws::Options $usage [concat $own $tls $common] {-insecure} 1 $args] options words
     set options [dict merge {-timeout 10s -callback {} -reconnect 0 -reconnectmax 60s} $options]
-    set url [lindex $words 0]
-    Parse $url
-    ::ws::SettingsFrom client $common $options
-    if {[dict get $options -callback] eq ""} {
-        return [Start $url $options {}]
+    dict set options url [lindex $words 0]
+    dict set options parts [Parse [lindex $words 0]]
+    dict set options settings [::ws::SettingsFrom client $common $options]
+    set most [Milliseconds [dict get $options -reconnectmax]]
+    set callback [dict get $options -callback]
+    set reconnects [dict get $options -reconnect]
+    if {![string is boolean -strict $reconnects]} {
+        return -code error "expected boolean value but got \"$reconnects\""
     }
-    variable serial
-    variable kept
-    set id [incr serial]
-    set kept($id) [dict create url $url options $options delay 1000 timer {}]
-    if {[catch {Start $url $options $id} result failure]} {
-        unset kept($id)
-        return -options [dict replace $failure -level 1] $result
+    set id {}
+    if {$reconnects} {
+        if {$callback eq ""} {
+            return -code error "-reconnect needs a -callback"
+        }
+        Forget
+        set id [incr serial]
+        set kept($id) [dict create options $options delay 1000 most $most timer {} closed 0 \
+            known {} now {}]
+        set callback [list ::ws::client::Event $id]
+    }
+    if {[catch {Start $options $callback $id} result failure]} {
+        unset -nocomplain kept($id)
+        return -code error -errorcode [dict get $failure -errorcode] $result
     }
     return $result
 }
 
-# Connects; by waiting when there is no id.
-proc ::ws::client::Start {url options id} {
-    variable ::ws::common
+# Connects: by waiting when there is no callback.
+proc ::ws::client::Start {options callback id} {
     variable ids
-    lassign [Parse $url] tls host port header target
-    set settings [::ws::SettingsFrom client $common $options]
-    dict set settings host $header
-    dict set settings target $target
+    variable kept
+    lassign [dict get $options parts] tls host port header target
+    set settings [dict merge [dict get $options settings] [list host $header target $target]]
+    set timeout [dict get $options -timeout]
     set secure {}
     if {$tls} {
         lappend secure -tls
@@ -204,26 +224,27 @@ proc ::ws::client::Start {url options id} {
             lappend secure -insecure
         }
     }
-    if {$id ne ""} {
-        dict set settings handshakewait [dict get $options -timeout]
+    if {$callback eq ""} {
+        set channel [ns_connchan connect {*}$secure -timeout $timeout -- $host $port]
+        set begin [list Handshake -timeout $timeout $channel $settings]
+    } else {
+        dict set settings handshakewait $timeout
         set channel [ns_connchan connect {*}$secure -timeout 0 -- $host $port]
-        set ids($channel) $id
-        if {[catch {::ws::Attach $channel $settings [list ::ws::client::Event $id]} result failure]} {
-            unset ids($channel)
-            ns_connchan close $channel
-            return -options [dict replace $failure -level 1] $result
-        }
-        return $channel
+        set begin [list ::ws::Attach $channel $settings $callback]
     }
-    set channel [ns_connchan connect {*}$secure -timeout [dict get $options -timeout] -- $host $port]
-    if {[catch {Handshake -timeout [dict get $options -timeout] $channel $settings} result failure]} {
+    if {[catch $begin result failure]} {
         ns_connchan close $channel
         return -options [dict replace $failure -level 1] $result
+    }
+    if {$id ne ""} {
+        set ids($channel) $id
+        dict set kept($id) now $channel
     }
     return $channel
 }
 
-# An event of a connection with a callback.
+# An event of a connection that is to be opened again. It is known to scripts by the channel that was
+# open last, and by the one that is being opened.
 proc ::ws::client::Event {id channel event data} {
     variable kept
     variable ids
@@ -231,15 +252,22 @@ proc ::ws::client::Event {id channel event data} {
         return
     }
     set callback [dict get $kept($id) options -callback]
+    set known [dict get $kept($id) known]
     if {$event eq "open"} {
+        if {$known ne $channel} {
+            unset -nocomplain ids($known)
+        }
+        dict set kept($id) known $channel
         dict set kept($id) delay 1000
     } elseif {$event eq "close"} {
-        if {![dict get $kept($id) options -reconnect] || [dict exists $kept($id) closed]} {
-            unset kept($id)
+        if {$known eq ""} {
+            dict set kept($id) known $channel
+        } elseif {$known ne $channel} {
             unset -nocomplain ids($channel)
+        }
+        if {[dict get $kept($id) closed]} {
+            Drop $id
         } else {
-            # Until there is another one, the old handle stands for the connection.
-            dict set kept($id) last $channel
             Later $id
         }
     }
@@ -249,32 +277,49 @@ proc ::ws::client::Event {id channel event data} {
 # Opens a lost connection again after a while, which grows each time and is never quite the same.
 proc ::ws::client::Later {id} {
     variable kept
-    set delay [dict get $kept($id) delay]
-    set most [Milliseconds [dict get $kept($id) options -reconnectmax]]
+    set most [dict get $kept($id) most]
+    set delay [expr {min([dict get $kept($id) delay], $most)}]
     dict set kept($id) delay [expr {min($most, $delay * 2)}]
-    set wait [expr {round(min($delay, $most) * (0.75 + rand() / 2))}]
+    set wait [expr {round($delay * (0.75 + rand() / 2))}]
     dict set kept($id) timer [after $wait [list ::ws::client::Again $id]]
 }
 
 proc ::ws::client::Again {id} {
     variable kept
-    variable ids
     if {![info exists kept($id)]} {
         return
     }
     dict set kept($id) timer {}
-    if {[catch {Start [dict get $kept($id) url] [dict get $kept($id) options] $id} message]} {
-        ns_log warning "ws::client: cannot connect to [dict get $kept($id) url]: $message"
+    set options [dict get $kept($id) options]
+    if {[catch {Start $options [list ::ws::client::Event $id] $id} message]} {
+        ns_log warning "ws::client: cannot connect to [dict get $options url]: $message"
         Later $id
-    } else {
-        unset -nocomplain ids([dict get $kept($id) last])
+    }
+}
+
+# Forgets a connection that is not to be opened again.
+proc ::ws::client::Drop {id} {
+    variable kept
+    variable ids
+    after cancel [dict get $kept($id) timer]
+    unset -nocomplain ids([dict get $kept($id) known]) ids([dict get $kept($id) now])
+    unset kept($id)
+}
+
+# Forgets those whose channel was closed by ns_connchan close, of which no event tells.
+proc ::ws::client::Forget {} {
+    variable kept
+    foreach id [array names kept] {
+        if {[dict get $kept($id) timer] eq "" && ![ns_connchan exists [dict get $kept($id) now]]} {
+            Drop $id
+        }
     }
 }
 
 # Milliseconds of a time such as 60s, 500ms or 1m.
 proc ::ws::client::Milliseconds {time} {
-    if {![regexp {^([0-9.]+) *(ms|s|m|h)?$} $time - number unit]} {
-        return -code error "expected time value but got \"$time\""
+    if {![regexp {^(\d+(?:\.\d*)?) *(ms|s|m|h)?$} $time - number unit] || $number <= 0} {
+        return -code error -level 2 "expected time value but got \"$time\""
     }
     return [expr {round($number * [dict get {{} 1000 ms 1 s 1000 m 60000 h 3600000} $unit])}]
 }
@@ -283,7 +328,7 @@ proc ::ws::client::Milliseconds {time} {
 #
 #   ws::client::send ?-text? ?-binary? channel message
 proc ::ws::client::send {args} {
-    uplevel 1 [list ::ws::send {*}$args]
+    tailcall ::ws::send {*}$args
 }
 
 # Waits for the next message of a connection without a callback, and returns it.
@@ -301,26 +346,33 @@ proc ::ws::client::receive {args} {
     return $payload
 }
 
-# Closes a connection for good: says goodbye and, without a callback, closes the channel.
+# Closes a connection for good. With a callback the closing handshake goes on by itself, and the
+# callback hears `close`; without one it is waited for, and the channel is closed then.
 #
 #   ws::client::close channel ?code? ?reason?
 proc ::ws::client::close {channel args} {
     variable ids
     variable kept
-    if {![info exists ids($channel)]} {
+    if {[llength $args] > 2} {
+        return -code error -errorcode {TCL WRONGARGS} \
+            "wrong # args: should be \"ws::client::close channel ?code? ?reason?\""
+    }
+    if {[info exists ids($channel)]} {
+        set id $ids($channel)
+        if {[dict get $kept($id) timer] ne ""} {
+            # Lost, and about to be opened again.
+            Drop $id
+            return
+        }
+        set channel [dict get $kept($id) now]
         ::ws::close $channel {*}$args
+        dict set kept($id) closed 1
+    } elseif {[dict exists [ns_connchan status $channel] callback]} {
+        ::ws::close $channel {*}$args
+    } else {
+        Finish $channel {*}$args
         ns_connchan close $channel
-        return
     }
-    set id $ids($channel)
-    dict set kept($id) closed 1
-    if {[dict get $kept($id) timer] ne ""} {
-        # Lost, and about to be opened again.
-        after cancel [dict get $kept($id) timer]
-        unset kept($id) ids($channel)
-        return
-    }
-    ::ws::close $channel {*}$args
     return
 }
 

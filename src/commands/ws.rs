@@ -6,7 +6,7 @@ use crate::base::time_value::TimeValue;
 use crate::base::{Error, Result};
 use crate::connchan::home;
 use crate::http::head::RequestHead;
-use crate::tcl::args::{word, Kind, Opt, Syntax};
+use crate::tcl::args::{word, Kind, Opt, Parsed, Syntax};
 use crate::tcl::command::CommandProc;
 use crate::tcl::script::Script;
 use crate::tcl::{Interp, Obj, Outcome};
@@ -33,6 +33,7 @@ pub const COMMANDS: &[(&str, CommandProc)] = &[
     ("::ws::Settings", check_settings),
     ("::ws::client::Handshake", client_handshake),
     ("::ws::client::Receive", client_receive),
+    ("::ws::client::Finish", client_finish),
 ];
 
 /// Text as UTF-8, or bytes as they are.
@@ -95,16 +96,21 @@ fn close(interp: Interp, words: &[Obj]) -> Outcome {
     };
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
     let channel = channel(parsed.word(0).obj)?;
-    let code = match parsed.words[1] {
-        None => Some(crate::websocket::close::NORMAL),
-        Some(given) => Some(u16::try_from(given.number()).map_err(|_| {
-            Error::with_code(format!("invalid close code \"{}\"", given.number()), &["WEBSOCKET", "CODE"])
-        })?),
-    };
-    let reason = parsed.words[2].map(|v| v.obj.text().into_owned()).unwrap_or_default();
-    let was_open = Link::of(&channel)?.close(&channel, code, &reason)?;
+    let (code, reason) = code_and_reason(&parsed)?;
+    let was_open = Link::of(&channel)?.close(&channel, Some(code), &reason)?;
     interp.set_result(&Obj::from_int(i64::from(was_open)));
     Ok(())
+}
+
+/// The words `?code? ?reason?` behind a channel.
+fn code_and_reason<'a>(parsed: &'a Parsed<'a, 0, 3>) -> Result<(u16, std::borrow::Cow<'a, str>)> {
+    let code = match parsed.words[1] {
+        None => crate::websocket::close::NORMAL,
+        Some(given) => u16::try_from(given.number()).map_err(|_| {
+            Error::with_code(format!("invalid close code \"{}\"", given.number()), &["WEBSOCKET", "CODE"])
+        })?,
+    };
+    Ok((code, parsed.words[2].map(|v| v.obj.text()).unwrap_or_default()))
 }
 
 /// `ws::subscribe channel topic`: whether it is new to it.
@@ -206,7 +212,7 @@ fn check_settings(interp: Interp, words: &[Obj]) -> Outcome {
 
 /// `ws::Attach channel settings callback ?authorize? ?http? ?request?`: makes a
 /// WebSocket of a channel. `request` is method, target, version and header
-/// fields, when these have been read already.
+/// fields, when these have been read already. Whether it was not refused.
 fn attach(interp: Interp, words: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<0, 6> = Syntax {
         options: [],
@@ -231,13 +237,14 @@ fn attach(interp: Interp, words: &[Obj]) -> Outcome {
     let scripts =
         Scripts { event: Rc::new(Script::new(callback)), authorize: optional(3), http: optional(4) };
     let head = parsed.words[5].map(|v| request_head(v.obj)).transpose()?;
-    // One that a waiting client has opened may be given a callback later.
-    let link = match Link::of(&channel) {
-        Ok(link) => link,
-        Err(_) => Link::attach(&channel, settings(parsed.word(1).obj)?)?,
-    };
+    if channel.listening_at().is_some() {
+        return Err(Error::new(format!("channel \"{}\" is listening", channel.name())).into());
+    }
+    let link = Link::attach(&channel, settings(parsed.word(1).obj)?)?;
     let talk = Talk::new(&channel, link, scripts, head)?;
+    let is_accepted = talk.is_accepted();
     home::register_native(interp, &channel, callback, Rc::new(talk))?;
+    interp.set_result(&Obj::from_int(i64::from(is_accepted)));
     Ok(())
 }
 
@@ -294,5 +301,21 @@ fn client_receive(interp: Interp, words: &[Obj]) -> Outcome {
     };
     let kind = Obj::from_str(if message.is_text { "text" } else { "binary" });
     interp.set_result(&Obj::from_list(&[kind, payload]));
+    Ok(())
+}
+
+/// `ws::client::Finish channel ?code? ?reason?`: closes the connection of a
+/// waiting client, and waits for the peer to close it as well.
+fn client_finish(interp: Interp, words: &[Obj]) -> Outcome {
+    const SYNTAX: Syntax<0, 3> = Syntax {
+        options: [],
+        ends_options: false,
+        words: [word("channel", Kind::Any), word("code", Kind::Int), word("reason", Kind::Any)],
+        required: 1,
+    };
+    let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
+    let channel = channel(parsed.word(0).obj)?;
+    let (code, reason) = code_and_reason(&parsed)?;
+    client::finish(&channel, Some(code), &reason)?;
     Ok(())
 }

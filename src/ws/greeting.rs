@@ -104,13 +104,22 @@ fn reason_phrase(status: u16) -> &'static str {
 }
 
 /// A whole response after which the connection is closed.
-pub fn response(status: u16, content_type: &str, body: &[u8], head_only: bool) -> Vec<u8> {
+pub fn response(
+    status: u16,
+    content_type: &str,
+    fields: &[(String, String)],
+    body: &[u8],
+    head_only: bool,
+) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} {}\r\n", reason_phrase(status));
     if status == 426 {
         head.push_str("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
     }
     if status == 405 {
         head.push_str("Allow: GET\r\n");
+    }
+    for (name, value) in fields {
+        head.push_str(&format!("{name}: {value}\r\n"));
     }
     let content_type = content_type.replace(['\r', '\n'], " ");
     head.push_str(&format!(
@@ -170,8 +179,11 @@ pub fn answered(
     settings: &Settings,
 ) -> Result<(Option<String>, Option<Params>)> {
     let offered: Vec<&str> = settings.protocols.iter().map(String::as_str).collect();
-    let wrong =
-        |error: Error| Error::with_code(error.message, &["WEBSOCKET", "HANDSHAKE", &head.status.to_string()]);
+    let status = head.status.to_string();
+    let wrong = |error: Error| Error::with_code(error.message, &["WEBSOCKET", "HANDSHAKE", &status]);
+    if let (300..=399, Some(url)) = (head.status, field(&head.fields, "Location")) {
+        return Err(wrong(Error::new(format!("WebSocket handshake failed: the server redirects to {url}"))));
+    }
     let accepted = check_answer(head.status, &head.fields, key, &offered).map_err(wrong)?;
     let compression = check_extensions(&accepted.extensions, settings.compression.as_ref()).map_err(wrong)?;
     Ok((accepted.protocol, compression))
@@ -227,7 +239,7 @@ mod tests {
         assert_eq!(accept(&head_of(""), &settings).unwrap_err().status, 404);
         settings.path = Some("/ch*".into());
         assert!(accept(&head_of(""), &settings).is_ok());
-        let bytes = response(426, "text/plain", b"x", false);
+        let bytes = response(426, "text/plain", &[], b"x", false);
         assert!(String::from_utf8(bytes).unwrap().contains("Sec-WebSocket-Version: 13"));
     }
 }

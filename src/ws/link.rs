@@ -12,7 +12,9 @@ use crate::websocket::extension::Params;
 use crate::websocket::{Decoder, Encoder, Opcode};
 use parking_lot::{Mutex, MutexGuard};
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// A frame buffer of this size is kept by each thread.
 const KEPT_FRAME: usize = 256 << 10;
@@ -21,6 +23,9 @@ const KEPT_FRAME: usize = 256 << 10;
 /// behind its header is cheaper than to tell the kernel of two places. (Over
 /// TLS it would be a record of its own.)
 const UNCOPIED: usize = 2048;
+
+/// How long a waiting client waits for its peer to take a message.
+const SEND_WAIT: Duration = Duration::from_secs(30);
 
 thread_local! {
     /// Where frames are made.
@@ -45,8 +50,8 @@ struct Sender {
     /// More bytes waited than the high-water mark allows: the script is told
     /// when they have gone.
     above: bool,
-    /// It reads too slowly, and is to be dropped.
-    dropped: bool,
+    /// Why it is to be dropped.
+    dropped: Option<&'static str>,
 }
 
 /// The receiving half.
@@ -55,11 +60,15 @@ pub struct Receiver {
     pub decoder: Decoder,
     /// What was received and is not decoded yet.
     pub inbox: Vec<u8>,
+    /// How the connection ended, as a waiting client has been told.
+    pub ended: Option<(u16, String)>,
 }
 
 /// A WebSocket connection on a channel.
 pub struct Link {
     settings: Arc<Settings>,
+    /// A home receives for it. Without one it is a waiting client's.
+    homed: AtomicBool,
     sender: Mutex<Sender>,
     receiver: Mutex<Receiver>,
     pub(super) topics: Mutex<Vec<Arc<str>>>,
@@ -76,11 +85,13 @@ impl Link {
             state: State::Opening,
             encoder: Encoder::new(settings.role),
             above: false,
-            dropped: false,
+            dropped: None,
         };
-        let receiver = Receiver { decoder: Decoder::new(settings.decoder()), inbox: Vec::new() };
+        let decoder = Decoder::new(settings.decoder());
+        let receiver = Receiver { decoder, inbox: Vec::new(), ended: None };
         let link = Arc::new(Link {
             settings,
+            homed: AtomicBool::new(false),
             sender: Mutex::new(sender),
             receiver: Mutex::new(receiver),
             topics: Mutex::default(),
@@ -110,12 +121,28 @@ impl Link {
         self.sender.lock().state
     }
 
+    /// A home receives from now on.
+    pub(super) fn settle(&self) {
+        self.homed.store(true, Ordering::Release);
+    }
+
+    /// Whether a home receives.
+    pub(super) fn is_homed(&self) -> bool {
+        self.homed.load(Ordering::Acquire)
+    }
+
     /// The receiving half, for whoever receives.
     pub(super) fn receiver(&self) -> MutexGuard<'_, Receiver> {
         self.receiver.lock()
     }
 
-    /// The opening handshake is done, with this compression.
+    /// The same, unless another thread has it until `deadline`.
+    pub(super) fn receiver_until(&self, deadline: Instant) -> Option<MutexGuard<'_, Receiver>> {
+        self.receiver.try_lock_until(deadline)
+    }
+
+    /// The opening handshake is done, with this compression. Somebody may have
+    /// closed the connection meanwhile; then it stays closed.
     pub(super) fn open(&self, compression: Option<&Params>, receiver: &mut Receiver) {
         let settings = &self.settings;
         let mut sender = self.sender.lock();
@@ -124,14 +151,30 @@ impl Link {
             sender.encoder =
                 Encoder::with_compression(settings.role, params, settings.level, settings.threshold);
         }
-        sender.state = State::Open;
+        if sender.state == State::Opening {
+            sender.state = State::Open;
+        }
     }
 
-    /// Sends a message; the length of its frame.
+    /// Sends a message; the length of its frame. On a connection without a
+    /// home, which nobody would send on for, this waits until the socket has
+    /// taken all of it.
     ///
     /// # Errors
-    /// The connection is not open, or has failed.
+    /// The connection is not open, or has failed; it takes too long.
     pub fn send(&self, channel: &Channel, opcode: Opcode, payload: &[u8]) -> Result<usize> {
+        let length = self.post(channel, opcode, payload)?;
+        if !self.is_homed() && !channel.flush_until(Instant::now() + SEND_WAIT)? {
+            return Err(Error::timeout(format!("channel \"{}\": timeout while sending", channel.name())));
+        }
+        Ok(length)
+    }
+
+    /// Sends a message as far as the socket takes it; the length of its frame.
+    ///
+    /// # Errors
+    /// As for `send`, without waiting.
+    pub(super) fn post(&self, channel: &Channel, opcode: Opcode, payload: &[u8]) -> Result<usize> {
         if payload.len() >= UNCOPIED && !channel.is_tls() {
             let mut sender = self.sender.lock();
             self.check(channel, &sender)?;
@@ -162,21 +205,23 @@ impl Link {
     }
 
     /// Begins to close the connection, with a code and a reason or with
-    /// neither. False when that has been done already.
+    /// neither; one that is not open yet is given up. It leaves its topics.
+    /// False when that has been done already.
     ///
     /// # Errors
     /// A code that may not be sent, a reason longer than 123 bytes.
     pub fn close(&self, channel: &Channel, code: Option<u16>, reason: &str) -> Result<bool> {
         let mut sender = self.sender.lock();
-        if sender.state != State::Open {
-            return Ok(false);
-        }
         let mut frame = Vec::new();
         sender.encoder.close(code, reason, &mut frame)?;
-        sender.state = State::Closing;
-        // A connection that cannot send it is lost, which its home will see.
-        let _ = channel.send_now(&frame);
+        match std::mem::replace(&mut sender.state, State::Closing) {
+            State::Closing => return Ok(false),
+            State::Opening => {}
+            // A connection that cannot send it is lost, which its home will see.
+            State::Open => drop(channel.send_now(&frame)),
+        }
         drop(sender);
+        topics::leave_all(channel.id(), self);
         channel.nudge_home();
         Ok(true)
     }
@@ -200,9 +245,20 @@ impl Link {
         })
     }
 
+    /// Whether it may enter a topic.
+    ///
+    /// # Errors
+    /// It is closing.
+    pub(super) fn check_joins(&self, channel: &Channel) -> Result<()> {
+        match self.state() {
+            State::Opening | State::Open => Ok(()),
+            State::Closing => Err(wrong_state(channel, "is closing")),
+        }
+    }
+
     fn check(&self, channel: &Channel, sender: &Sender) -> Result<()> {
         match sender.state {
-            _ if sender.dropped => Err(wrong_state(channel, "has been dropped: it reads too slowly")),
+            _ if sender.dropped.is_some() => Err(wrong_state(channel, "has been dropped")),
             State::Open => Ok(()),
             State::Opening => Err(wrong_state(channel, "is not open yet")),
             State::Closing => Err(wrong_state(channel, "is closing")),
@@ -210,12 +266,23 @@ impl Link {
     }
 
     fn hand_over(&self, channel: &Channel, sender: &mut Sender, parts: [&[u8]; 2]) -> Result<()> {
-        let (_, room) = channel.send_parts_now(parts)?;
+        let room = match channel.send_parts_now(parts) {
+            Ok((_, room)) => room,
+            Err(error) => {
+                // The peer's decompressor may depend on what it does not get.
+                sender.dropped = Some("a message could not be sent");
+                channel.nudge_home();
+                return Err(error);
+            }
+        };
         let waiting = room.map_or(0, |room| room.pending);
         if waiting > self.settings.high_water {
             sender.above = true;
-            if waiting > self.settings.max_pending {
-                sender.dropped = true;
+            // What counts is what waited before: a single long message is no
+            // sign of a slow reader.
+            let new = parts[0].len() + parts[1].len();
+            if waiting.saturating_sub(new) > self.settings.max_pending {
+                sender.dropped = Some("the peer reads too slowly");
                 channel.nudge_home();
             }
         }
@@ -229,8 +296,8 @@ impl Link {
         all_sent && std::mem::take(&mut self.sender.lock().above)
     }
 
-    /// Whether it is to be dropped because its peer reads too slowly.
-    pub(super) fn is_dropped(&self) -> bool {
+    /// Why it is to be dropped, if it is.
+    pub(super) fn dropped(&self) -> Option<&'static str> {
         self.sender.lock().dropped
     }
 

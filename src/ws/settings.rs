@@ -116,14 +116,7 @@ impl Settings {
             "closewait" => self.close_wait = time()?,
             "host" => self.host = value.to_owned(),
             "target" => self.target = value.to_owned(),
-            "headers" => {
-                if list.len() % 2 != 0 {
-                    return Err(Error::new("expected name-value pairs for -headers"));
-                }
-                for pair in list.chunks_exact(2) {
-                    self.headers.push(header(&pair[0], &pair[1])?);
-                }
-            }
+            "headers" => self.headers = header_fields(list)?,
             _ => return Err(Error::new(format!("unknown WebSocket setting \"{key}\""))),
         }
         Ok(())
@@ -133,6 +126,17 @@ impl Settings {
     pub fn decoder(&self) -> Config {
         Config { max_frame: self.max_frame, max_message: self.max_message, ..Config::new(self.role) }
     }
+}
+
+/// Header fields from a list of names and values.
+///
+/// # Errors
+/// An odd number of words, or a field that would break the head.
+pub fn header_fields(list: &[String]) -> Result<Vec<(String, String)>> {
+    if list.len() % 2 != 0 {
+        return Err(Error::new("expected a list of header names and values"));
+    }
+    list.chunks_exact(2).map(|pair| header(&pair[0], &pair[1])).collect()
 }
 
 /// A field that cannot become two.

@@ -7,8 +7,8 @@
 
 use super::greeting::{accept, answered, is_upgrade, path, request, response, Accepted, Refusal};
 use super::link::{Link, Receiver, State};
-use super::settings::{Settings, MAX_HEAD};
-use crate::base::Result;
+use super::settings::{header_fields, Settings, MAX_HEAD};
+use crate::base::{log, Error, Result};
 use crate::connchan::home::log_script_error;
 use crate::connchan::native::{Native, Turn};
 use crate::connchan::Channel;
@@ -26,8 +26,11 @@ use std::time::{Duration, Instant};
 /// Messages and bytes that are decoded before scripts have their turn.
 const MAX_QUEUE: (usize, usize) = (256, 1 << 20);
 
-/// Receives of one turn while nothing is done with what comes in.
-const DISCARDS: usize = 16;
+/// Receives of one turn that call no script, before other channels have theirs.
+const RECEIVES: usize = 16;
+
+/// Room in the queue that is kept when it is empty, in events.
+const KEPT_QUEUE: usize = 16;
 
 /// What a script is told.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -150,7 +153,7 @@ impl Talk {
     /// request when that has been read already.
     ///
     /// # Errors
-    /// Of a client: its request cannot be made or sent.
+    /// Of a client: its request cannot be made.
     pub fn new(
         channel: &Arc<Channel>,
         link: Arc<Link>,
@@ -158,10 +161,11 @@ impl Talk {
         head: Option<RequestHead>,
     ) -> Result<Talk> {
         let settings = Arc::clone(link.settings());
+        link.settle();
         let handle = Obj::from_str(&channel.name());
         handle.cache(Arc::clone(channel));
         let mut inner = Inner {
-            phase: if link.state() == State::Open { Phase::Open } else { Phase::Greeting },
+            phase: Phase::Greeting,
             queue: VecDeque::new(),
             queued_bytes: 0,
             ending: None,
@@ -172,9 +176,10 @@ impl Talk {
             key: None,
             pending: None,
         };
-        if settings.role == Role::Client && inner.phase == Phase::Greeting {
+        if settings.role == Role::Client {
             let (key, bytes) = request(&settings)?;
-            channel.send_now(&bytes)?;
+            // Where there is no connection the script is told so by an event.
+            let _ = channel.send_now(&bytes);
             inner.key = Some(key);
         }
         let talk = Talk { id: channel.id(), handle, link, settings, scripts, inner: RefCell::new(inner) };
@@ -186,6 +191,11 @@ impl Talk {
             }
         }
         Ok(talk)
+    }
+
+    /// Whether a request that was read already has not been refused.
+    pub fn is_accepted(&self) -> bool {
+        self.inner.borrow().phase != Phase::Lingering
     }
 
     /// When to look at the time again.
@@ -201,12 +211,38 @@ impl Talk {
         (!wait.is_zero()).then(|| inner.since + wait)
     }
 
+    /// Looks whether somebody has closed the connection, in whatever thread.
+    fn notice_close(&self, inner: &mut Inner) {
+        match inner.phase {
+            Phase::Open => {
+                if let Some(reason) = self.link.dropped() {
+                    self.lost(inner, reason);
+                } else if self.link.state() == State::Closing {
+                    inner.phase = Phase::Closing;
+                    inner.since = Instant::now();
+                    // Messages count no more; that it was open still does.
+                    inner.queue.retain(|(kind, _)| *kind == Kind::Open);
+                    inner.queued_bytes = 0;
+                }
+            }
+            Phase::Greeting | Phase::Deciding if self.link.state() == State::Closing => {
+                inner.pending = None;
+                if self.settings.role == Role::Client {
+                    self.lost(inner, "closed before it was open");
+                } else {
+                    inner.phase = Phase::Over;
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// A time has come.
     fn expire(&self, channel: &Channel, inner: &mut Inner, now: Instant) {
         match inner.phase {
-            Phase::Open if !inner.pinged && !self.settings.pong_wait.is_zero() => {
+            Phase::Open if !inner.pinged => {
                 let _ = self.link.send_control(channel, Opcode::Ping, b"");
-                inner.pinged = true;
+                inner.pinged = !self.settings.pong_wait.is_zero();
                 inner.since = now;
             }
             Phase::Open => self.lost(inner, "no answer to ping"),
@@ -259,12 +295,9 @@ impl Talk {
         now: Instant,
     ) -> Option<Turn> {
         let mut receiver = self.link.receiver();
-        // A script may have stopped the decoding of what is there.
+        // Scripts had to have their turn before all of it was decoded.
         if !receiver.inbox.is_empty() && inner.phase != Phase::Greeting {
-            let mut inbox = std::mem::take(&mut receiver.inbox);
-            let used = self.decode(channel, inner, &mut receiver, &mut inbox);
-            inbox.drain(..used);
-            receiver.inbox = inbox;
+            self.decode_inbox(channel, inner, &mut receiver);
             if !inner.queue.is_empty() || inner.phase == Phase::Ending {
                 return None;
             }
@@ -302,17 +335,20 @@ impl Talk {
             }
         } else {
             receiver.inbox.extend_from_slice(&buffer[..count]);
-            let mut inbox = std::mem::take(&mut receiver.inbox);
-            let used = self.decode(channel, inner, &mut receiver, &mut inbox);
-            if used == inbox.len() {
-                inbox = Vec::new();
-            } else {
-                inbox.drain(..used);
-            }
-            receiver.inbox = inbox;
+            self.decode_inbox(channel, inner, &mut receiver);
         }
         receiver.decoder.release();
         None
+    }
+
+    /// Decodes what was received earlier.
+    fn decode_inbox(&self, channel: &Channel, inner: &mut Inner, receiver: &mut Receiver) {
+        let mut inbox = std::mem::take(&mut receiver.inbox);
+        let used = self.decode(channel, inner, receiver, &mut inbox);
+        if used < inbox.len() {
+            inbox.drain(..used);
+            receiver.inbox = inbox;
+        }
     }
 
     /// The peer has closed, or the connection has broken.
@@ -373,9 +409,9 @@ impl Talk {
                     return input.len();
                 }
             };
-            inner.queued_bytes += step.event.map_or(0, |event| event.payload().len());
             // After our own close frame messages count no more.
             if inner.phase == Phase::Open {
+                inner.queued_bytes += step.event.map_or(0, |event| event.payload().len());
                 inner.queue.push_back((kind, data));
             }
         }
@@ -479,7 +515,7 @@ impl Talk {
 
     fn refuse(&self, channel: &Channel, inner: &mut Inner, refusal: &Refusal) {
         let body = format!("{}\n", refusal.reason);
-        let bytes = response(refusal.status, "text/plain; charset=utf-8", body.as_bytes(), false);
+        let bytes = response(refusal.status, "text/plain; charset=utf-8", &[], body.as_bytes(), false);
         let _ = channel.send_now(&bytes);
         self.linger(inner);
     }
@@ -489,14 +525,19 @@ impl Talk {
         if !inner.finished && channel.finish_sending() {
             inner.finished = true;
         }
-        for _ in 0..DISCARDS {
+        for _ in 0..RECEIVES {
             match channel.receive_now(buffer) {
                 Ok(None) => return Turn::Rest(self.deadline(inner)),
                 Ok(Some(0)) | Err(_) => return Turn::Close,
                 Ok(Some(_)) => {}
             }
         }
-        channel.readiness.set(READABLE);
+        self.rest_unread(channel, inner)
+    }
+
+    /// Lets other channels have their turn, with more to read.
+    fn rest_unread(&self, channel: &Channel, inner: &Inner) -> Turn {
+        channel.readiness.set(MAYBE_READABLE);
         Turn::Rest(self.deadline(inner))
     }
 
@@ -511,32 +552,14 @@ impl Talk {
         Some(Turn::Call(Rc::clone(script?)))
     }
 
-    /// What a script that answers other requests has returned: status, type,
-    /// body. The body is sent as UTF-8 unless it is bytes.
+    /// Sends what a script has returned as the answer: status, type, body and
+    /// perhaps more header fields. The body is sent as UTF-8 unless it is bytes.
     fn respond(&self, channel: &Channel, inner: &mut Inner, result: &Obj) {
-        let elements = result.elements().unwrap_or_default();
         let head_only = inner.pending.take().is_some_and(|p| p.1.method == "HEAD");
-        let bytes = match elements.as_slice() {
-            [status, content_type, body] => {
-                let status =
-                    status.int().ok().and_then(|s| u16::try_from(s).ok()).filter(|s| (200..600).contains(s));
-                status.map(|status| {
-                    let content_type = content_type.text();
-                    if body.is_pure_bytes() {
-                        response(status, &content_type, body.bytes().unwrap_or_default(), head_only)
-                    } else {
-                        response(status, &content_type, body.text().as_bytes(), head_only)
-                    }
-                })
-            }
-            _ => None,
-        };
-        let bytes = bytes.unwrap_or_else(|| {
-            crate::base::log::write(
-                crate::base::log::ERROR,
-                &format!("{}: -http script returned no list of status, type and body", channel.name()),
-            );
-            response(500, "text/plain", b"internal error\n", head_only)
+        let bytes = scripted_response(result, head_only).unwrap_or_else(|error| {
+            let (name, reason) = (channel.name(), error.message);
+            log::write(log::ERROR, &format!("{name}: script returned a bad answer: {reason}"));
+            response(500, "text/plain", &[], b"internal error\n", head_only)
         });
         let _ = channel.send_now(&bytes);
         self.linger(inner);
@@ -553,26 +576,20 @@ impl Native for Talk {
                 inner.queue.push_back((Kind::Drain, Obj::empty()));
             }
         }
-        if inner.phase == Phase::Open {
-            match self.link.state() {
-                _ if self.link.is_dropped() => self.lost(inner, "the peer reads too slowly"),
-                State::Closing => {
-                    inner.phase = Phase::Closing;
-                    inner.since = Instant::now();
-                    inner.queue.clear();
-                }
-                _ => {}
-            }
-        }
+        self.notice_close(inner);
         if let Some(at) = self.deadline(inner) {
             if at <= now {
                 self.expire(channel, inner, now);
             }
         }
+        let mut receives = 0;
         loop {
             if let Some((kind, data)) = inner.queue.pop_front() {
                 if inner.queue.is_empty() {
                     inner.queued_bytes = 0;
+                    if inner.queue.capacity() > KEPT_QUEUE {
+                        inner.queue = VecDeque::new();
+                    }
                 }
                 inner.running = Running::Event;
                 words.extend([self.handle.clone(), word(kind), data]);
@@ -587,6 +604,10 @@ impl Native for Talk {
                     None => inner.phase = Phase::Over,
                 },
                 Phase::Greeting | Phase::Open | Phase::Closing => {
+                    receives += 1;
+                    if receives > RECEIVES {
+                        return self.rest_unread(channel, inner);
+                    }
                     if let Some(turn) = self.receive(channel, inner, buffer, now) {
                         return turn;
                     }
@@ -603,6 +624,11 @@ impl Native for Talk {
             log_script_error(interp, message, "websocket proc");
         }
         match (inner.running, completion) {
+            // It has closed the connection that it was asked about.
+            (Running::Http | Running::Authorize, _) if self.link.state() == State::Closing => {
+                inner.pending = None;
+                inner.phase = Phase::Over;
+            }
             (Running::Event, _) => {
                 if failed {
                     let _ = self.link.close(channel, Some(close::INTERNAL_ERROR), "internal error");
@@ -613,6 +639,9 @@ impl Native for Talk {
                 let Some(pending) = inner.pending.take() else { return };
                 if result.boolean() == Some(true) {
                     self.welcome(channel, inner, pending.0, &pending.1);
+                } else if result.elements().is_some_and(|elements| elements.len() > 1) {
+                    inner.pending = Some(pending);
+                    self.respond(channel, inner, &result);
                 } else {
                     let reason = "not allowed".to_owned();
                     self.refuse(channel, inner, &Refusal { status: 403, reason });
@@ -629,6 +658,34 @@ impl Native for Talk {
     fn farewell(&self, channel: &Arc<Channel>) {
         let _ = self.link.close(channel, Some(close::GOING_AWAY), "");
     }
+}
+
+/// The bytes of an answer that a script has returned.
+fn scripted_response(result: &Obj, head_only: bool) -> Result<Vec<u8>> {
+    let elements = result.elements().unwrap_or_default();
+    let [status, content_type, body, more @ ..] = elements.as_slice() else {
+        return Err(Error::new("expected a list of status, content type, body and perhaps headers"));
+    };
+    let fields: Vec<String> = match more {
+        [] => Vec::new(),
+        [fields] => {
+            fields.elements().unwrap_or_default().iter().map(|element| element.text().into_owned()).collect()
+        }
+        _ => return Err(Error::new("expected at most four elements")),
+    };
+    let fields = header_fields(&fields)?;
+    let number = status.int().ok().and_then(|s| u16::try_from(s).ok()).filter(|s| (200..600).contains(s));
+    let number = number.ok_or_else(|| {
+        Error::new(format!("expected a status from 200 to 599 but got \"{}\"", status.text()))
+    })?;
+    let text;
+    let body = if body.is_pure_bytes() {
+        body.bytes()?
+    } else {
+        text = body.text();
+        text.as_bytes()
+    };
+    Ok(response(number, &content_type.text(), &fields, body, head_only))
 }
 
 /// A request as scripts see it.

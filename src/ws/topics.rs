@@ -4,7 +4,7 @@
 use super::link::Link;
 use crate::base::Result;
 use crate::connchan::Channel;
-use crate::websocket::{encode, Opcode};
+use crate::websocket::{encode, Opcode, Role};
 use once_cell::sync::Lazy;
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, HashMap};
@@ -18,15 +18,19 @@ static TOPICS: Lazy<RwLock<HashMap<Arc<str>, Members>>> = Lazy::new(Default::def
 /// Enters a connection. False when it is in already.
 ///
 /// # Errors
-/// The channel is no WebSocket.
+/// The channel is no WebSocket, or is closing.
 pub fn join(channel: &Arc<Channel>, topic: &str) -> Result<bool> {
     let link = Link::of(channel)?;
     let mut topics = TOPICS.write();
+    // `leave_all` takes this lock after the state has been changed: whoever is
+    // found open here is heard of there.
+    let mut own = link.topics.lock();
+    link.check_joins(channel)?;
     let name = topics.get_key_value(topic).map_or_else(|| Arc::from(topic), |(name, _)| Arc::clone(name));
     let members = topics.entry(Arc::clone(&name)).or_default();
     let is_new = members.insert(channel.id(), (Arc::clone(channel), Arc::clone(&link))).is_none();
     if is_new {
-        link.topics.lock().push(name);
+        own.push(name);
     }
     Ok(is_new)
 }
@@ -60,7 +64,8 @@ fn remove(topics: &mut HashMap<Arc<str>, Members>, id: u64, topic: &str) -> bool
 /// The channels in a topic.
 pub fn members(topic: &str) -> Vec<Arc<Channel>> {
     let topics = TOPICS.read();
-    topics.get(topic).into_iter().flatten().map(|(_, (channel, _))| Arc::clone(channel)).collect()
+    let members = topics.get(topic).into_iter().flatten().map(|(_, (channel, _))| channel);
+    members.filter(|channel| !channel.is_closed()).cloned().collect()
 }
 
 /// The names of all topics that have members.
@@ -80,5 +85,19 @@ pub fn multicast(topic: &str, exclude: Option<u64>, opcode: Opcode, payload: &[u
         let members = topics.get(topic).into_iter().flatten();
         members.filter(|(id, _)| Some(**id) != exclude).map(|(_, member)| member.clone()).collect()
     };
-    receivers.iter().filter(|(channel, link)| link.send_frame(channel, &frame).is_ok()).count()
+    let mut count = 0;
+    for (channel, link) in &receivers {
+        // What a client sends is masked, each with a key of its own.
+        let sent = match link.settings().role {
+            Role::Client => link.post(channel, opcode, payload).map(drop),
+            _ => link.send_frame(channel, &frame),
+        };
+        if sent.is_ok() {
+            count += 1;
+        } else if channel.is_closed() {
+            // A waiting client's channel has no home that would notice.
+            link.over(channel.id());
+        }
+    }
+    count
 }

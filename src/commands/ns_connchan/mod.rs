@@ -15,6 +15,7 @@ use crate::connchan::channel::READ_SIZE;
 use crate::connchan::{home, table, Channel, Condition};
 use crate::tcl::args::{bad_option, word, Kind, Opt, Syntax};
 use crate::tcl::{Interp, Obj, Outcome};
+use crate::ws::link::Link;
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -71,6 +72,18 @@ pub(super) fn channel(handle: &Obj) -> Result<Arc<Channel>> {
     Ok(found)
 }
 
+/// The same, for what a script does with the channel's bytes: those of a
+/// WebSocket are the package's alone.
+fn byte_channel(handle: &Obj) -> Result<Arc<Channel>> {
+    let channel = channel(handle)?;
+    if channel.companion::<Link>().is_some() {
+        let reason = "is a WebSocket: use the commands of the package ws";
+        let message = format!("channel \"{}\" {reason}", channel.name());
+        return Err(Error::with_code(message, &["WEBSOCKET", "STATE", reason]));
+    }
+    Ok(channel)
+}
+
 fn callback(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<3, 3> = Syntax {
         options: [
@@ -83,7 +96,7 @@ fn callback(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         required: 3,
     };
     let parsed = SYNTAX.parse(interp, name, args)?;
-    let channel = channel(parsed.word(0).obj)?;
+    let channel = byte_channel(parsed.word(0).obj)?;
     let condition = Condition::parse(&parsed.word(2).obj.text())?;
     let timeout = parsed.time(0).map(|t| t.as_duration());
     home::register(interp, &channel, parsed.word(1).obj, condition, timeout)?;
@@ -123,7 +136,7 @@ fn read(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         static BUFFER: RefCell<Box<[u8; READ_SIZE + 1]>> = RefCell::new(Box::new([0; READ_SIZE + 1]));
     }
     let parsed = SYNTAX.parse(interp, name, args)?;
-    let channel = channel(parsed.word(0).obj)?;
+    let channel = byte_channel(parsed.word(0).obj)?;
     BUFFER.with_borrow_mut(|buffer| -> Outcome {
         if parsed.has(0) {
             return frames::read(interp, &channel, buffer);
@@ -141,7 +154,7 @@ fn write(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         required: 2,
     };
     let parsed = SYNTAX.parse(interp, name, args)?;
-    let channel = channel(parsed.word(0).obj)?;
+    let channel = byte_channel(parsed.word(0).obj)?;
     if parsed.has(0) {
         log::write(
             log::DEPRECATED,
