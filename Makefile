@@ -19,7 +19,7 @@ MANDIR  := $(DESTDIR)$(PREFIX)/share/man/mann
 
 export TCLLIBPATH := $(TARGET)
 
-.PHONY: all build deps demo test test-rust test-tcl lint fuzz bench soak valgrind install uninstall clean
+.PHONY: all build deps demo test test-rust test-tcl lint fuzz bench soak autobahn valgrind install uninstall clean
 
 all: build
 
@@ -64,6 +64,12 @@ bench: build deps-test
 SOAK ?= 1000000
 soak: build deps-test
 	@tests/support/each-tclsh tests/soak.tcl $(SOAK)
+
+# The Autobahn suite's 517 cases, as server and as client, under each tclsh; CASES and AUTOBAHNFLAGS
+# choose (tests/support/autobahn --help). Some six minutes a tclsh.
+CASES ?= *
+autobahn: build
+	@tests/support/autobahn --cases '$(CASES)' $(AUTOBAHNFLAGS)
 
 valgrind: build deps-test
 	@tests/support/valgrind
