@@ -1,6 +1,7 @@
 # ns_connchan for Tcl: build, try, test, measure, install.
 #
-#   make demo      builds and runs an echo server, drives it, shows figures
+#   make demo      builds it and starts a chat for the browser
+#   make demo-echo builds and runs an echo server, drives it, shows figures
 #   make test      every test: cargo's, and the tcltest suites under each tclsh
 #   make fuzz      the WebSocket codec against random input, FUZZ seconds a target
 #   make bench     performance, in ratios to peers measured in the same run
@@ -19,7 +20,7 @@ MANDIR  := $(DESTDIR)$(PREFIX)/share/man/mann
 
 export TCLLIBPATH := $(TARGET)
 
-.PHONY: all build deps demo test test-rust test-tcl lint fuzz bench soak autobahn valgrind install uninstall clean
+.PHONY: all build deps demo demo-echo test test-rust test-tcl lint fuzz bench soak autobahn valgrind install uninstall clean
 
 all: build
 
@@ -32,11 +33,16 @@ deps-build:
 	@tests/support/deps build
 deps-test:
 	@tests/support/deps test
+	@tests/support/deps browser
 deps: deps-build deps-test
 
 demo: build
 	@tests/support/deps demo
 	@examples/demo
+
+demo-echo: build
+	@tests/support/deps demo
+	@examples/demo-echo
 
 test: build deps-test test-rust test-tcl
 

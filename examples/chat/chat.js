@@ -35,6 +35,7 @@ let list = [];                // rooms as the server lists them: [name, people]
 let people = new Map();       // name -> here, away
 let queue = stored("queue") ?? [];    // not confirmed yet: {id, room, text, time, state, reason}
 let epoch = "";
+let restarted = false;        // the server, between the last connection and this one
 let joined = false;           // the server has told everything about the room
 let maxText = 2000;
 let unseen = 0;
@@ -61,12 +62,9 @@ function hello() {
 
 const hears = {
   welcome(nowEpoch, name, note, maxName, maxRoom, textLimit) {
-    if (epoch && epoch !== nowEpoch) {
-      for (const [room, { entries }] of rooms) {
-        rooms.get(room).last = 0;
-        if (entries.length) add(room, { note: "The server was started anew. What is above is this page's memory, not the server's." });
-      }
-    }
+    // A server that was started anew counts from 1, and remembers nothing.
+    restarted = epoch !== "" && epoch !== nowEpoch;
+    if (restarted) for (const known of rooms.values()) known.last = 0;
     epoch = nowEpoch;
     maxText = Number(textLimit);
     $("name").maxLength = Number(maxName);
@@ -91,7 +89,8 @@ const hears = {
     const known = roomNamed(room);
     if (connection.lostAt && known.entries.length) {
       const seconds = Math.max(1, Math.round((Date.now() - connection.lostAt) / 1000));
-      const missed = count === "0" ? "Nothing was missed."
+      const missed = restarted ? "The server was started anew: what was said meanwhile may be lost."
+        : count === "0" ? "Nothing was missed."
         : count === "1" ? "One message was missed; here it is." : `${count} messages were missed; here they are.`;
       add(room, { note: `Connected again after ${seconds} s. ${missed}` });
     }
@@ -112,6 +111,7 @@ const hears = {
     for (let i = 0; i + 1 < fields.length; i += 2) people.set(fields[i], fields[i + 1]);
     joined = true;
     showPeople();
+    showLink();
     pump();
   },
   came(room, name) {
@@ -224,7 +224,7 @@ const calendar = new Intl.DateTimeFormat([], { weekday: "long", day: "numeric", 
 // A round picture of a person: the first letter, in a colour that goes with the name.
 function dress(face, name) {
   let hash = 0;
-  for (const character of name) hash = (hash * 31 + character.codePointAt(0)) % 997;
+  for (const character of name) hash = (hash * 131 + character.codePointAt(0)) % 99991;
   face.textContent = [...name][0]?.toUpperCase() ?? "";
   face.classList.remove(...[...face.classList].filter((word) => word.startsWith("hue")));
   face.classList.add("hue" + (hash % 8));
@@ -394,7 +394,7 @@ function showPeople() {
     return item;
   }));
   const count = names.length;
-  $("count").textContent = !joined ? "" : count === 1 ? "Only you are here" : `${count} people here`;
+  $("count").textContent = !joined || !connection.usable ? "Not connected" : count === 1 ? "Only you are here" : `${count} people here`;
   $("my-name").textContent = me.name;
   dress($("my-face"), me.name);
   showTyping();
@@ -411,13 +411,18 @@ function showTyping() {
 function showLink() {
   const { state, latency, until, code } = connection;
   document.body.dataset.link = state;
-  document.body.dataset.joined = joined && connection.usable ? "yes" : "no";
+  const here = joined && connection.usable ? "yes" : "no";
+  if (document.body.dataset.joined !== here) {
+    document.body.dataset.joined = here;
+    showPeople();
+  }
   const seconds = Math.max(0, Math.ceil((until - Date.now()) / 1000));
   const short = {
     idle: "Not connected", connecting: "Connecting …", waiting: "Offline", stopped: "Disconnected",
-    open: latency === null ? "Connected" : `Connected · ${latency} ms`, slow: "Slow network",
+    open: "Connected", slow: "Slow network",
   };
   set($("link-text"), short[state]);
+  set($("latency"), state === "open" && latency !== null ? `${latency} ms` : "");
   const pending = queue.filter((item) => item.state !== "failed").length;
   const kept = pending === 0 ? "" : pending === 1 ? " One message waits to be sent." : ` ${pending} messages wait to be sent.`;
   let title = "";
