@@ -44,6 +44,7 @@ proc awaitPage {window expression {seconds 20}} {
     try {
         awaitThat "$expression in window $window" {[page $window "!!($expression)"] eq "true"} $seconds
     } trap {TEST DEADLINE} {message options} {
-        return -options $options "$message; there is: [page $window document.body.innerText]; [browser log $window]"
+        return -code error -errorcode [dict get $options -errorcode] \
+            "$message; there is: [page $window document.body.innerText]; [browser log $window]"
     }
 }
