@@ -438,6 +438,7 @@ function showLink() {
     text = (code === 4001 ? "It can be continued here." : "Too much was sent, or something it does not understand.") + kept;
   }
   $("banner").hidden = !title;
+  set($("enter-link"), state === "waiting" ? "The server cannot be reached. This page keeps trying." : "");
   set($("banner-title"), title);
   set($("banner-text"), text);
   $("try-now").hidden = state === "slow" || state === "connecting";
@@ -461,6 +462,7 @@ function show(view) {
   } else {
     $("name").value = me.name;
     $("first-room").value = me.room || "Lobby";
+    $("enter-button").textContent = joined ? "Save" : "Join the chat";
     $("name").focus();
     $("name").select();
   }
