@@ -40,7 +40,7 @@ let joined = false;           // the server has told everything about the room
 let maxText = 2000;
 let unseen = 0;
 const typists = new Map();    // name -> until when
-for (const item of queue) if (item.state === "sent") item.state = "waiting";
+for (const item of queue) if (item.state !== "failed") item.state = "waiting";
 
 const connection = new Connection(
   location.protocol.replace("http", "ws") + "//" + location.host + "/chat",
