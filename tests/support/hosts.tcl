@@ -124,12 +124,15 @@ proc permutations {list} {
     return [lsort -unique $result]
 }
 
+# The ways to connect that everyOrder tries.
+set modes {waiting background}
+
 # One outcome for every order of these parts, in both modes; the outcomes that differ from it are shown
 # with their order.
 proc everyOrder {roles expected args} {
     set wrong {}
     foreach order [permutations $roles] {
-        foreach mode {waiting background} {
+        foreach mode $::modes {
             set outcome [reach $mode $order {*}$args]
             if {$outcome ne $expected} {
                 lappend wrong "$mode $order: $outcome"
