@@ -63,7 +63,7 @@ fn send(interp: Interp, words: &[Obj]) -> Outcome {
     };
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
     let channel = channel(parsed.word(0).obj)?;
-    let link = Link::of(&channel)?;
+    let link = Link::on(&channel)?;
     let opcode = opcode(parsed.has(1));
     let sent = send_as(opcode, parsed.word(1).obj, |bytes| link.send(&channel, opcode, bytes))?;
     interp.set_result(&Obj::from_count(sent as u64));

@@ -361,6 +361,11 @@ impl Channel {
         Arc::clone(self.companion.get()?).downcast().ok()
     }
 
+    /// The same, borrowed.
+    pub(crate) fn companion_ref<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.companion.get()?.downcast_ref()
+    }
+
     /// Has the home look whether there is something to do.
     pub(crate) fn nudge_home(&self) {
         self.readiness.set(MAYBE_READABLE);

@@ -101,18 +101,20 @@ impl Prepared {
     }
 
     /// Prepares the call of `script` with several words appended, likewise.
-    pub fn prepare_words(&mut self, interp: Interp, script: &Rc<Script>, words: &[Obj]) {
+    /// The words are taken: nobody else keeps them longer than the call.
+    pub fn prepare_words(&mut self, interp: Interp, script: &Rc<Script>, words: &mut Vec<Obj>) {
         self.argv.clear();
         self.text = None;
         self.words.clear();
         match &script.form {
             Form::Words(own) => {
-                self.words.extend_from_slice(words);
+                self.words.append(words);
                 self.argv.extend(own.iter().chain(&self.words).map(Obj::as_ptr));
             }
             Form::Text { prefix, .. } => {
                 let text = format!("{} {}", prefix.text(), Obj::from_list(words).text());
                 self.text = Some(Obj::from_str(&text));
+                words.clear();
             }
         }
         self.target = Some((interp, Rc::clone(script)));

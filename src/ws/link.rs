@@ -72,6 +72,9 @@ pub struct Link {
     sender: Mutex<Sender>,
     receiver: Mutex<Receiver>,
     pub(super) topics: Mutex<Vec<Arc<str>>>,
+    /// The sender is closing, or to be dropped: set under its lock, and looked
+    /// at without it for each message.
+    disturbed: AtomicBool,
 }
 
 impl Link {
@@ -95,6 +98,7 @@ impl Link {
             sender: Mutex::new(sender),
             receiver: Mutex::new(receiver),
             topics: Mutex::default(),
+            disturbed: AtomicBool::new(false),
         });
         if channel.set_companion(link.clone()) {
             Ok(link)
@@ -109,6 +113,14 @@ impl Link {
     /// It is none.
     pub fn of(channel: &Channel) -> Result<Arc<Link>> {
         channel.companion().ok_or_else(|| wrong_state(channel, "is no WebSocket"))
+    }
+
+    /// The same, borrowed.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn on(channel: &Channel) -> Result<&Link> {
+        channel.companion_ref().ok_or_else(|| wrong_state(channel, "is no WebSocket"))
     }
 
     /// Its settings.
@@ -214,6 +226,7 @@ impl Link {
         let mut sender = self.sender.lock();
         let mut frame = Vec::new();
         sender.encoder.close(code, reason, &mut frame)?;
+        self.disturbed.store(true, Ordering::Release);
         match std::mem::replace(&mut sender.state, State::Closing) {
             State::Closing => return Ok(false),
             State::Opening => {}
@@ -271,6 +284,7 @@ impl Link {
             Err(error) => {
                 // The peer's decompressor may depend on what it does not get.
                 sender.dropped = Some("a message could not be sent");
+                self.disturbed.store(true, Ordering::Release);
                 channel.nudge_home();
                 return Err(error);
             }
@@ -283,6 +297,7 @@ impl Link {
             let new = parts[0].len() + parts[1].len();
             if waiting.saturating_sub(new) > self.settings.max_pending {
                 sender.dropped = Some("the peer reads too slowly");
+                self.disturbed.store(true, Ordering::Release);
                 channel.nudge_home();
             }
         }
@@ -296,6 +311,12 @@ impl Link {
         all_sent && std::mem::take(&mut self.sender.lock().above)
     }
 
+    /// Whether there is reason to look at `state` and `dropped`: always when a
+    /// connection was closed from this side, or cannot go on.
+    pub(super) fn is_disturbed(&self) -> bool {
+        self.disturbed.load(Ordering::Acquire)
+    }
+
     /// Why it is to be dropped, if it is.
     pub(super) fn dropped(&self) -> Option<&'static str> {
         self.sender.lock().dropped
@@ -305,6 +326,7 @@ impl Link {
     /// topics.
     pub(super) fn over(&self, id: u64) {
         self.sender.lock().state = State::Closing;
+        self.disturbed.store(true, Ordering::Release);
         topics::leave_all(id, self);
     }
 }

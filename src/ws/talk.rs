@@ -576,7 +576,9 @@ impl Native for Talk {
                 inner.queue.push_back((Kind::Drain, Obj::empty()));
             }
         }
-        self.notice_close(inner);
+        if self.link.is_disturbed() {
+            self.notice_close(inner);
+        }
         if let Some(at) = self.deadline(inner) {
             if at <= now {
                 self.expire(channel, inner, now);
