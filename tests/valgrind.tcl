@@ -211,6 +211,33 @@ part "support commands" {
     ns_log debug "not to be seen"
 }
 
+part "connecting without waiting" {
+    lassign [tclListener] server port
+    # One that succeeds, with something kept; one that fails; one that is closed meanwhile
+    set good [ns_connchan connect -timeout 0 127.0.0.1 $port]
+    ns_connchan write $good hello
+    ns_connchan callback -timeout 100 $good {reply 2} w
+    set peer [tclAccept $server]
+    peerRead $peer 5 $patience
+    awaitNotes 1 $patience
+    set bad [ns_connchan open -timeout 0 http://127.0.0.1:1/]
+    ns_connchan callback $bad {reply 1} rwe
+    awaitNotes 4 $patience
+    catch {ns_connchan read $bad}
+    catch {ns_connchan write $bad x}
+    ns_connchan status $bad
+    ns_connchan close $bad
+    for {set i 0} {$i < 20} {incr i} {
+        set channel [ns_connchan connect -timeout 0 127.0.0.1 [lindex [list $port 1] [expr {$i % 2}]]]
+        catch {ns_connchan write $channel [pattern 10000]}
+        catch {ns_connchan callback -timeout 100 $channel {reply 1} rw}
+        ns_connchan close $channel
+    }
+    catch {ns_connchan connect -timeout 0 nohost.invalid 1}
+    catch {ns_connchan open -timeout 0 -unix_socket /nonexistent/socket http://unix.test/}
+    settle
+}
+
 part "interpreters" {
     foreach round {1 2 3} {
         set child [interp create]
