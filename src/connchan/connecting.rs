@@ -238,10 +238,12 @@ impl Channel {
     /// Sends what was kept while there was no connection. The socket to wait
     /// for when that is not all.
     pub(super) fn flush_kept(&self) -> Option<Arc<Socket>> {
-        match self.send_now(&[]) {
+        let mut io = self.io().lock();
+        match self.send_some(&mut io, [&[], &[]]) {
             Ok((_, room)) => room.map(|room| room.socket),
+            Err(_) if io.endpoint.is_none() => None,
             Err(error) => {
-                self.io().lock().flush_error = Some(Box::new(error));
+                io.flush_error = Some(Box::new(error));
                 None
             }
         }

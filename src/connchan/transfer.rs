@@ -327,7 +327,7 @@ impl Channel {
     }
 
     /// Sends what was kept and two parts of what is new.
-    fn send_some(&self, io: &mut Io, parts: [&[u8]; 2]) -> Result<(u64, Option<Room>)> {
+    pub(super) fn send_some(&self, io: &mut Io, parts: [&[u8]; 2]) -> Result<(u64, Option<Room>)> {
         // In its home the edge for new room is heard after this call,
         // elsewhere perhaps during it.
         let elsewhere = !self.is_home_here();
