@@ -4,6 +4,7 @@
 #   make demo-echo builds and runs an echo server, drives it, shows figures
 #   make test      every test: cargo's, and the tcltest suites under each tclsh
 #   make fuzz      the WebSocket codec against random input, FUZZ seconds a target
+#   make autobahn  the Autobahn suite of WebSocket, as server and as client
 #   make bench     performance, in ratios to peers measured in the same run
 #   make install   PREFIX (default /usr/local) and DESTDIR are honoured
 #

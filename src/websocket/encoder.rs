@@ -89,7 +89,7 @@ impl Encoder {
             return self.control(Opcode::Close, &[], out);
         };
         if !close::may_be_sent(code) {
-            return Err(Error::new(format!("invalid close code \"{code}\"")));
+            return Err(Error::with_code(format!("invalid close code \"{code}\""), &["WEBSOCKET", "CODE"]));
         }
         let payload = [&code.to_be_bytes(), reason.as_bytes()].concat();
         self.control(Opcode::Close, &payload, out)
