@@ -81,8 +81,8 @@ pub fn receive(channel: &Channel, deadline: Instant) -> Result<Message> {
         || Error::timeout(format!("channel \"{}\": timeout while waiting for a message", channel.name()));
     let mut receiver = link.receiver_until(deadline).ok_or_else(timeout)?;
     let receiver = &mut *receiver;
-    if let Some((code, reason)) = &receiver.ended {
-        return Err(closed(channel, *code, reason));
+    if let Some(ended) = &receiver.ended {
+        return Err(closed(channel, ended.0, &ended.1));
     }
     loop {
         match decode(channel, &link, receiver) {
@@ -164,7 +164,7 @@ fn decode(channel: &Channel, link: &Link, receiver: &mut Receiver) -> Found {
 
 /// Remembers how it ended; the error that says so.
 fn end(channel: &Channel, receiver: &mut Receiver, code: u16, reason: &str) -> Error {
-    receiver.ended = Some((code, reason.to_owned()));
+    receiver.ended = Some(Box::new((code, reason.to_owned())));
     closed(channel, code, reason)
 }
 

@@ -61,7 +61,7 @@ pub struct Receiver {
     /// What was received and is not decoded yet.
     pub inbox: Vec<u8>,
     /// How the connection ended, as a waiting client has been told.
-    pub ended: Option<(u16, String)>,
+    pub ended: Option<Box<(u16, String)>>,
 }
 
 /// A WebSocket connection on a channel.

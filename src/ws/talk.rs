@@ -117,7 +117,7 @@ struct Inner {
     queue: VecDeque<(Kind, Obj)>,
     queued_bytes: usize,
     /// How it ends.
-    ending: Option<Ending>,
+    ending: Option<Box<Ending>>,
     /// When the phase began, or in the open phase when the peer was last heard.
     since: Instant,
     /// A ping is unanswered.
@@ -126,7 +126,7 @@ struct Inner {
     finished: bool,
     running: Running,
     /// Of a client: the key of the request.
-    key: Option<String>,
+    key: Option<Box<str>>,
     /// Of a server: what is being decided.
     pending: Option<Box<(Accepted, RequestHead)>>,
 }
@@ -180,7 +180,7 @@ impl Talk {
             let (key, bytes) = request(&settings)?;
             // Where there is no connection the script is told so by an event.
             let _ = channel.send_now(&bytes);
-            inner.key = Some(key);
+            inner.key = Some(key.into());
         }
         let talk = Talk { id: channel.id(), handle, link, settings, scripts, inner: RefCell::new(inner) };
         if let Some(head) = head {
@@ -270,7 +270,8 @@ impl Talk {
 
     /// Answers the peer's last word, and tells the script.
     fn end(&self, channel: &Channel, inner: &mut Inner) {
-        if let Some(Ending { answer, code, reason }) = inner.ending.take() {
+        if let Some(ending) = inner.ending.take() {
+            let Ending { answer, code, reason } = *ending;
             let _ = self.link.close(channel, answer.0, answer.1);
             self.tell_close(inner, code, &reason);
         }
@@ -375,11 +376,11 @@ impl Talk {
                 Ok(step) => step,
                 Err(violation) => {
                     // Said to the peer, and to the script.
-                    inner.ending = Some(Ending {
+                    inner.ending = Some(Box::new(Ending {
                         answer: (Some(violation.code), violation.reason),
                         code: violation.code,
                         reason: violation.reason.to_owned(),
-                    });
+                    }));
                     inner.phase = Phase::Ending;
                     return input.len();
                 }
@@ -400,11 +401,11 @@ impl Talk {
                 Some(Event::Pong([])) => continue,
                 Some(Event::Pong(payload)) => (Kind::Pong, Obj::from_bytes(payload)),
                 Some(Event::Close(sent)) => {
-                    inner.ending = Some(Ending {
+                    inner.ending = Some(Box::new(Ending {
                         answer: (sent.code(), ""),
                         code: sent.code().unwrap_or(close::NO_STATUS),
                         reason: sent.reason().to_owned(),
-                    });
+                    }));
                     inner.phase = Phase::Ending;
                     return input.len();
                 }
