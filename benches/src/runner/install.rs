@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -24,6 +25,16 @@ pub struct Install {
     python: Option<PathBuf>,
     /// What the TLS servers show; made when they are needed.
     certificate: Option<Files>,
+    /// The libraries of the 9.0 interpreter, where its OpenSSL is not ours.
+    libraries90: Option<Libraries>,
+}
+
+/// Shared libraries other than the ones that programs get by default.
+struct Libraries {
+    /// The program that loads them.
+    loader: PathBuf,
+    /// Where they are.
+    folder: PathBuf,
 }
 
 /// An interpreter that runs.
@@ -46,6 +57,7 @@ impl Install {
             load_cpus,
             python: None,
             certificate: None,
+            libraries90: None,
         }
     }
 
@@ -77,16 +89,56 @@ impl Install {
         ask(&self.tclsh86.as_ref()?.program, None, "puts [package require websocket]").ok()
     }
 
-    /// Makes a certificate for the TLS servers.
-    pub fn make_certificate(&mut self) -> Result<()> {
+    /// Makes a certificate for the TLS servers, and looks which OpenSSL they have.
+    pub fn prepare_tls(&mut self) -> Result<()> {
         self.certificate = Some(Files::make()?);
+        self.libraries90 = self.other_libraries(Kind::Connchan90);
         Ok(())
+    }
+
+    /// The libraries of an interpreter that has another OpenSSL than this program. A comparison of the two
+    /// would say more about OpenSSL than about anything else: their speeds differ by half.
+    fn other_libraries(&self, kind: Kind) -> Option<Libraries> {
+        const MAPS: &str = "package require ns_connchan; puts [read [open /proc/self/maps]]";
+        let theirs = ask(&self.tclsh(kind)?.program, Some(&self.library_path), MAPS).ok()?;
+        let ours = fs::read_to_string("/proc/self/maps").ok()?;
+        let crypto = mapped(&theirs, "libcrypto.so")?;
+        if mapped(&ours, "libcrypto.so")? == crypto {
+            return None;
+        }
+        let loader = mapped(&theirs, "ld-linux")?.into();
+        Some(Libraries { loader, folder: Path::new(crypto).parent()?.into() })
+    }
+
+    /// The version of OpenSSL that this program has, and that of the 9.0 interpreter where it is another.
+    pub fn openssl_versions(&self) -> Vec<String> {
+        let mut versions = vec![short_version(openssl::version::version())];
+        if let Some(mut command) = self.bare(Kind::Bare90) {
+            if let Ok(output) = command.arg("openssl-version").output() {
+                let version = short_version(&String::from_utf8_lossy(&output.stdout));
+                versions.push(format!("{version} of Tcl 9.0"));
+            }
+        }
+        versions
+    }
+
+    /// This program, as the bare echo of this kind runs it.
+    fn bare(&self, kind: Kind) -> Option<Command> {
+        let program = env::current_exe().ok()?;
+        if kind == Kind::Bare {
+            return Some(Command::new(program));
+        }
+        let Libraries { loader, folder } = self.libraries90.as_ref()?;
+        let mut command = Command::new(loader);
+        command.arg("--library-path").arg(folder).arg(program);
+        Some(command)
     }
 
     /// Whether the interpreter and the package of others that this server needs are there.
     pub fn has(&self, kind: Kind, transport: Transport) -> bool {
         match (kind, transport) {
             (Kind::Bare, _) => true,
+            (Kind::Bare90, _) => transport == Transport::Tls && self.libraries90.is_some(),
             (Kind::Python, Transport::WebSocket | Transport::Broadcast) => self.python.is_some(),
             (Kind::Python, _) => false,
             (Kind::Fileevent86, Transport::WebSocket) => self.tcllib_version().is_some(),
@@ -99,7 +151,7 @@ impl Install {
 
     fn tclsh(&self, kind: Kind) -> Option<&Tclsh> {
         match kind {
-            Kind::Bare | Kind::Python => None,
+            Kind::Bare | Kind::Bare90 | Kind::Python => None,
             Kind::Connchan86 | Kind::Fileevent86 => self.tclsh86.as_ref(),
             Kind::Connchan90 | Kind::Fileevent90 => self.tclsh90.as_ref(),
         }
@@ -134,7 +186,7 @@ impl Install {
 
     fn script(&self, kind: Kind, transport: Transport) -> Option<PathBuf> {
         let script = match (kind, transport) {
-            (Kind::Bare, _) => return None,
+            (Kind::Bare | Kind::Bare90, _) => return None,
             (Kind::Python, _) => "benches/websockets-peer.py",
             (Kind::Connchan86 | Kind::Connchan90, Transport::WebSocket) => "examples/ws-echo.tcl",
             (Kind::Connchan86 | Kind::Connchan90, Transport::Broadcast) => "benches/ws-broadcast.tcl",
@@ -163,7 +215,7 @@ impl Install {
                 command
             }
             _ => {
-                let mut command = Command::new(env::current_exe()?);
+                let mut command = self.bare(kind).ok_or("no such libraries")?;
                 command.arg(match transport {
                     Transport::Plain | Transport::Tls => "bare-echo",
                     Transport::WebSocket => "bare-ws",
@@ -222,7 +274,18 @@ fn run(program: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -
     Err(text.trim().lines().last().unwrap_or("it failed").to_string().into())
 }
 
-/// The one line that a script prints.
+/// The file of this name, in what `/proc` says about the memory of a process.
+fn mapped<'a>(maps: &'a str, name: &str) -> Option<&'a str> {
+    let is_it = |path: &&str| path.rsplit('/').next().is_some_and(|file| file.starts_with(name));
+    maps.lines().filter_map(|line| line.split_whitespace().nth(5)).find(is_it)
+}
+
+/// `OpenSSL 3.0.19` of a longer text.
+fn short_version(version: &str) -> String {
+    version.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// What a script prints.
 fn ask(tclsh: &Path, library_path: Option<&OsString>, script: &str) -> Result<String> {
     let mut command = Command::new(tclsh);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -244,6 +307,16 @@ fn ask(tclsh: &Path, library_path: Option<&OsString>, script: &str) -> Result<St
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_in_memory() {
+        let maps = "7f00-7f01 r--p 00000000 08:01 77  /usr/lib/libcrypto.so.3\n\
+                    7f02-7f03 rw-p 00000000 00:00 0\n\
+                    7f04-7f05 r--p 00000000 08:01 78  /lib/ld-linux-x86-64.so.2\n";
+        assert_eq!(mapped(maps, "libcrypto.so"), Some("/usr/lib/libcrypto.so.3"));
+        assert_eq!(mapped(maps, "ld-linux"), Some("/lib/ld-linux-x86-64.so.2"));
+        assert_eq!(mapped(maps, "libssl.so"), None);
+    }
 
     #[test]
     fn processors_are_shared_where_there_are_two() {

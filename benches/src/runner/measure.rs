@@ -180,6 +180,15 @@ pub fn ratio(a: &[Option<&Measurement>], b: &[Option<&Measurement>]) -> Option<S
     Summary::of(&pairs.filter_map(|(a, b)| a.ratio_to(b)).collect::<Vec<f64>>())
 }
 
+/// The same by the processor time that the servers needed for each request.
+pub fn cpu_ratio(a: &[Option<&Measurement>], b: &[Option<&Measurement>]) -> Option<Summary> {
+    let each = |rounds: &[Option<&Measurement>]| {
+        rounds.iter().map(|m| m.and_then(Measurement::server_cpu_per_request)).collect::<Vec<_>>()
+    };
+    // Who needs half the time has twice the rate.
+    Summary::of(&ratios(&each(b), &each(a)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +213,14 @@ mod tests {
         assert_eq!(a.ratio_to(&b), Some(0.8));
         let c = Measurement::parse("accepts_per_second 18 slices -,18,-,-").unwrap();
         assert_eq!(a.ratio_to(&c), Some(0.5));
+    }
+
+    #[test]
+    fn less_processor_time_is_a_higher_ratio() {
+        let a = Measurement::parse("count 100 server_cpu_seconds 0.5").unwrap();
+        let b = Measurement::parse("count 50 server_cpu_seconds 0.2").unwrap();
+        assert!((cpu_ratio(&[Some(&a)], &[Some(&b)]).unwrap().median - 0.8).abs() < 1e-9);
+        assert!(cpu_ratio(&[Some(&a)], &[None]).is_none());
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The runner: starts the servers, has them measured over some rounds, and prints a report on stdout.
 //!
 //! ```text
-//! bench ?quick? ?rounds=N? ?servers=bare,ns86,ns90,fe86,fe90,py? ?root=DIR?
+//! bench ?quick? ?rounds=N? ?servers=bare,bare90,ns86,ns90,fe86,fe90,py? ?root=DIR?
 //!       ?parts=echo,accept,tls,handshake,idle,memory,ws,broadcast,wsmemory?
 //! ```
 //!
 //! `quick` takes two short rounds instead of five. `servers` and `parts` restrict the run while one works on
-//! something; in the parts `tls` and `handshake` all servers speak TLS, and `fe86` and `fe90` are tcl-tls;
+//! something; in the parts `tls` and `handshake` all servers speak TLS, and `fe86` and `fe90` are tcl-tls
+//! (`bare90` is there where the 9.0 interpreter comes with another OpenSSL);
 //! in `ws` and `wsmemory` they speak WebSocket, `fe86` is tcllib's websocket and `py` is Python's; in `broadcast` they
 //! send to many.
 //! `root` is the project's folder, where `examples` and `benches` are. The environment may name
@@ -46,7 +47,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
     let conditions = report::Conditions::now();
     let mut install = Install::find(&options.root);
     if options.needs(Transport::Tls) {
-        install.make_certificate()?;
+        install.prepare_tls()?;
     }
     if options.needs(Transport::WebSocket) || options.needs(Transport::Broadcast) {
         if let Some(error) = install.find_python().err().filter(|_| options.kinds.contains(&Kind::Python)) {
@@ -323,6 +324,19 @@ impl Run {
         match measure::memory(&self.install.load_cpus, &server, kind.ws_idle_in_memory()) {
             Ok(measurement) => self.findings.add(round, Scenario::WsMemory, kind, measurement),
             Err(error) => self.fail_server(Scenario::WsMemory, &mut server, &*error),
+        }
+    }
+
+    /// The one that stands for another as the measure of `kind`: of TLS servers the bare one with the same
+    /// OpenSSL.
+    fn measure_of(&self, kind: Kind, base: Kind, transport: Transport) -> Kind {
+        match (kind, base, transport) {
+            (Kind::Bare90 | Kind::Connchan90 | Kind::Fileevent90, Kind::Bare, Transport::Tls)
+                if self.tls_kinds.contains(&Kind::Bare90) =>
+            {
+                Kind::Bare90
+            }
+            _ => base,
         }
     }
 

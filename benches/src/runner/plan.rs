@@ -35,6 +35,8 @@ pub const MOST_CONNECTIONS: usize = 11_500;
 pub enum Kind {
     /// A server of this package without Tcl: mio, with OpenSSL or tungstenite; for broadcasts a loop of send(2).
     Bare,
+    /// The same with the OpenSSL of the 9.0 interpreter, where that is not the one of this program; for TLS only.
+    Bare90,
     /// `examples/echo.tcl`, `examples/tls-echo.tcl`, `examples/ws-echo.tcl` or `benches/ws-broadcast.tcl` under 8.6.
     Connchan86,
     /// The same under 9.0.
@@ -148,13 +150,21 @@ pub struct Aim {
 
 impl Kind {
     /// All of them, in the order of the tables.
-    pub const ALL: [Kind; 6] =
-        [Kind::Bare, Kind::Connchan86, Kind::Connchan90, Kind::Fileevent86, Kind::Fileevent90, Kind::Python];
+    pub const ALL: [Kind; 7] = [
+        Kind::Bare,
+        Kind::Bare90,
+        Kind::Connchan86,
+        Kind::Connchan90,
+        Kind::Fileevent86,
+        Kind::Fileevent90,
+        Kind::Python,
+    ];
 
     /// The name in the arguments.
     fn key(self) -> &'static str {
         match self {
             Kind::Bare => "bare",
+            Kind::Bare90 => "bare90",
             Kind::Connchan86 => "ns86",
             Kind::Connchan90 => "ns90",
             Kind::Fileevent86 => "fe86",
@@ -170,6 +180,7 @@ impl Kind {
             (Kind::Bare, Transport::Tls) => "bare mio, OpenSSL",
             (Kind::Bare, Transport::WebSocket) => "bare mio, tungstenite",
             (Kind::Bare, Transport::Broadcast) => "bare send(2)",
+            (Kind::Bare90, _) => "bare mio, 9.0's OpenSSL",
             (Kind::Connchan86, _) => "ns_connchan, Tcl 8.6",
             (Kind::Connchan90, _) => "ns_connchan, Tcl 9.0",
             (Kind::Fileevent86, Transport::Plain) => "fileevent, Tcl 8.6",
@@ -410,7 +421,7 @@ mod tests {
     #[test]
     fn the_default_is_everything() {
         let options = Options::parse(&[]).unwrap();
-        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 6, 9));
+        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 7, 9));
         assert!(!options.quick);
         assert_eq!(Options::parse(&["quick".into()]).unwrap().rounds, 2);
     }
