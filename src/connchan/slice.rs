@@ -520,7 +520,7 @@ impl Home {
         let mut reactor = self.reactor.borrow_mut();
         if waits_for != 0 {
             // Edges are heard in this thread only, so none is lost here.
-            channel.readiness.clear(waits_for);
+            channel.readiness.clear(waits_for | MAYBE_READABLE);
             reactor.set_interest(key, waits_for);
             return None;
         }

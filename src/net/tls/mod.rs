@@ -155,8 +155,9 @@ impl Session {
     fn look_again(&mut self) {
         if self.stream.ssl().pending() == 0 {
             self.stream.get_mut().drained = false;
+            // What others have left in this thread's error queue is not ours.
+            drop(ErrorStack::get());
         }
-        drop(ErrorStack::get());
     }
 
     /// Reads what is there into `buffer`, from several records as long as it
