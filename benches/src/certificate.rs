@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use openssl::asn1::Asn1Time;
 use openssl::bn::{BigNum, MsbOption};
@@ -62,7 +63,10 @@ impl Files {
     /// A new certificate, in a folder of its own among the temporary ones.
     pub fn make() -> Result<Files> {
         let Certificate { x509, private_key } = Certificate::make()?;
-        let folder = std::env::temp_dir().join(format!("ns_connchan-bench-{}", std::process::id()));
+        // The number of a process is given again, perhaps to one after a run that left its folder behind.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
+        let name = format!("ns_connchan-bench-{}-{since}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
         let failed = |error| format!("{}: {error}", folder.display());
         fs::create_dir(&folder).map_err(failed)?;
         let files = Files { certificate: folder.join("cert.pem"), key: folder.join("key.pem"), folder };
