@@ -16,7 +16,8 @@ proc event {channel event data} {
     }
 }
 
-ws::listen [lindex $argv 0] event
+# Receivers say nothing, and shall not be asked in the midst of it whether they are still there.
+ws::listen -ping 0 [lindex $argv 0] event
 puts ready
 flush stdout
 vwait forever
