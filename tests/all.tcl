@@ -104,6 +104,11 @@ proc suiteReadable {pipe} {
     }
 }
 
+# The suites that use TLS share one certificate authority (support/ca.tcl), made by the first of them.
+close [file tempfile authority ns_connchan-ca]
+file delete $authority
+set env(NS_CONNCHAN_TEST_CA) $authority
+
 puts "Tcl [info patchlevel], [info nameofexecutable]"
 set sum [dict create total 0 passed 0 skipped 0 failed 0]
 set broken {}
@@ -124,6 +129,8 @@ foreach file [suites] {
     }
     flush stdout
 }
+
+file delete -force $authority
 
 dict with sum {
     puts "all.tcl:\tTotal\t$total\tPassed\t$passed\tSkipped\t$skipped\tFailed\t$failed"

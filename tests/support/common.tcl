@@ -1,9 +1,13 @@
 # common.tcl -- sourced first by every suite: tcltest, the package, the tools, and a stricter [test].
+# A second time it does nothing: a suite may run the tests of another one (see overtls.tcl).
 #
 # A test leaves nothing behind and needs no -cleanup for that: around each of them every channel,
 # socket, process, timer and note is cleared away. What is not given back by then shows in the last
 # test of each file, [lastTest], which counts the descriptors of the process.
 
+if {[info exists concept]} {
+    return
+}
 package require Tcl 8.6-
 package require tcltest 2.3
 namespace import -force ::tcltest::testConstraint ::tcltest::cleanupTests
@@ -18,6 +22,7 @@ source [file join $here tools.tcl]
 testConstraint linux [file isdirectory /proc/self/fd]
 testConstraint python [llength [auto_execok python3]]
 testConstraint nginx [expr {[llength [auto_execok nginx]] || [file executable /usr/sbin/nginx]}]
+testConstraint openssl [llength [auto_execok openssl]]
 testConstraint curl [llength [auto_execok curl]]
 testConstraint ss [llength [auto_execok ss]]
 testConstraint thread [expr {![catch {package require Thread}]}]
@@ -115,7 +120,7 @@ if {[testConstraint linux]} {
 # It is deleted at the end of the test.
 proc interpStart {} {
     set interpreter [interp create]
-    foreach name {load.tcl tools.tcl} {
+    foreach name $::preludeFiles {
         interp eval $interpreter [list source [file join $::supportDirectory $name]]
     }
     interp alias $interpreter tell {} reply 1

@@ -325,10 +325,9 @@ class Commands:
         works.clear()
 
 
-def main():
+def main(commands):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    commands = Commands()
     for line in sys.stdin:
         words = line.split()
         try:
@@ -338,4 +337,5 @@ def main():
             print("error %s: %s" % (type(error).__name__, str(error).replace("\n", " ")), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main(Commands())

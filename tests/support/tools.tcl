@@ -7,6 +7,13 @@
 
 set supportDirectory [file dirname [file normalize [info script]]]
 
+# What child processes, threads and other interpreters source; support files that build on this one
+# add themselves.
+set preludeFiles {load.tcl tools.tcl}
+
+# The python peer: this one, or tlspeer.py, which knows TLS as well.
+set pythonScript peer.py
+
 ## Notes: what callbacks leave behind for the test to look at
 
 set notes {}
@@ -380,7 +387,7 @@ proc scriptFile {script} {
 # The script of a child process that has the package and the words of this file.
 proc childScript {script} {
     set prelude {}
-    foreach name {load.tcl tools.tcl} {
+    foreach name $::preludeFiles {
         append prelude [list source [file join $::supportDirectory $name]] \n
     }
     return $prelude$script
@@ -477,8 +484,8 @@ proc afterName {stat} {
 # Asks the python peer (peer.py), which is started when first needed; see there for its commands.
 proc python {args} {
     if {![info exists ::pythonPeer]} {
-        set ::pythonPeer [processStart [list {*}[auto_execok python3] -u \
-            [file join $::supportDirectory peer.py]]]
+        set ::pythonPeer [processStart [list {*}[auto_execok python3] -B -u \
+            [file join $::supportDirectory $::pythonScript]]]
     }
     set answer [processAsk $::pythonPeer [join $args " "] 60]
     if {[string match "ok*" $answer]} {
@@ -508,11 +515,10 @@ proc pythonPair {name} {
 proc threadStart {} {
     set tid [thread::create -joinable {thread::wait}]
     set here [list $::supportDirectory]
-    threadDo $tid "
-        set ::thisThread \[thread::id\]
-        source \[file join $here load.tcl\]
-        source \[file join $here tools.tcl\]
-    "
+    threadDo $tid "set ::thisThread \[thread::id\]"
+    foreach name $::preludeFiles {
+        threadDo $tid "source \[file join $here $name\]"
+    }
     return $tid
 }
 
