@@ -41,6 +41,7 @@ named = {}
 held = []
 works = {}
 fillers = {}
+strangers = {}
 answered = {}
 
 
@@ -90,7 +91,11 @@ class Commands:
         keep(name, sock)
 
     def accept(self, name, listener):
-        sock, _ = named[listener].accept()
+        sock, sender = named[listener].accept()
+        while sender in strangers.get(listener, ()):
+            # A filler of the queue that was late.
+            sock.close()
+            sock, sender = named[listener].accept()
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         keep(name, sock)
@@ -252,7 +257,10 @@ class Commands:
         mine = fillers.pop(name)
         sock = named[name]
         connected = 0
+        strangers[name] = set()
         for filler in mine:
+            if filler.family != socket.AF_UNIX:
+                strangers[name].add(filler.getsockname())
             try:
                 filler.getpeername()
                 connected += 1
@@ -319,6 +327,7 @@ class Commands:
         for sock in list(named.values()) + held + sum(fillers.values(), []) + peers:
             sock.close()
         answered.clear()
+        strangers.clear()
         fillers.clear()
         named.clear()
         held.clear()
