@@ -406,6 +406,7 @@ impl Channel {
             let mut endpoint = io.endpoint.take();
             if let Some(Endpoint::Tls(session)) = &mut endpoint {
                 session.close(complete);
+                session.discard_unread();
             }
             endpoint
         };

@@ -264,15 +264,7 @@ impl Channel {
             return true;
         }
         match &mut io.endpoint {
-            // A short receive has not emptied a socket that the peer has closed:
-            // the end, or an error, stands behind what came (session tickets).
-            Some(Endpoint::Tls(session)) => match session.peek().or_else(|direction| {
-                if self.readiness.get() & HANGUP != 0 {
-                    session.peek()
-                } else {
-                    Err(direction)
-                }
-            }) {
+            Some(Endpoint::Tls(session)) => match session.peek() {
                 Ok(()) => true,
                 Err(direction) => {
                     if direction == Direction::Writable {

@@ -230,15 +230,3 @@ proc refused {port script} {
     set code [dict get $options -errorcode]
     return [list [string map [list "port $port " "port PORT " "port $port:" "port PORT:"] $message] $code]
 }
-
-## Not in order yet
-
-# What these find is known, and still to be mended; run them with -skip {}.
-set knownFailures {
-    tlsio-3.7.1 tlsio-3.8.1 tlsio-3.13.1 tlsio-3.14.1 tlsio-3.16.1 tlsio-3.16.2 tlsio-3.18.1
-    tlslisten-7.2 tlslisten-7.4 tlsreadwrite-4.2.7 tlsreadwrite-4.2.14 tlsreadwrite-4.2.18 tlsreadwrite-4.2.25 tlsreadwrite-4.4.1
-}
-# Threads and interpreters of the tests source this, too, without tcltest.
-if {[llength [info commands ::tcltest::configure]]} {
-    tcltest::configure -skip [concat [tcltest::configure -skip] $knownFailures]
-}

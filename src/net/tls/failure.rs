@@ -40,6 +40,12 @@ impl Failure {
         if let Some(os) = error.io_error() {
             return Failure::Os(os.raw_os_error().unwrap_or(libc::EIO));
         }
+        // Since OpenSSL 3.2 the errno of a failed write is in the error queue.
+        const SYSTEM: u64 = 0x8000_0000;
+        let system = error.ssl_error().and_then(|stack| stack.errors().first()).map(|e| e.code());
+        if let Some(code) = system.filter(|code| code & SYSTEM != 0) {
+            return Failure::Os((code & !SYSTEM) as i32);
+        }
         let verdict = ssl.verify_result();
         let code = error.ssl_error().map(first_line);
         let refused = error.ssl_error().is_some_and(|stack| {

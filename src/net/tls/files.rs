@@ -13,12 +13,16 @@ use std::os::unix::fs::MetadataExt;
 /// Identity, size and time of a file. Differs when the file was written anew
 /// or replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Stamp(Option<(u64, u64, u64, i64, i64)>);
+pub(super) struct Stamp(Option<(u64, u64, u64, i64, i64, i64, i64)>);
 
 impl Stamp {
     /// The stamp of what is at `path` now; one of its own when nothing is.
     pub(super) fn of(path: &str) -> Stamp {
-        Stamp(fs::metadata(path).ok().map(|m| (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec())))
+        Stamp(
+            fs::metadata(path)
+                .ok()
+                .map(|m| (m.dev(), m.ino(), m.size(), m.mtime(), m.mtime_nsec(), m.ctime(), m.ctime_nsec())),
+        )
     }
 }
 

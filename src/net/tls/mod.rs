@@ -71,6 +71,8 @@ struct Transport {
     /// The last receive left room: nothing more was there. Holds until the
     /// next step of the session.
     drained: bool,
+    /// The last receive gave something, but less than it had room for.
+    short: bool,
 }
 
 impl Read for Transport {
@@ -83,10 +85,12 @@ impl Read for Transport {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Ok(count) => {
                     self.drained = count > 0 && count < buffer.len();
+                    self.short = self.drained;
                     return Ok(count);
                 }
                 Err(error) => {
                     self.drained = error.kind() == io::ErrorKind::WouldBlock;
+                    self.short = false;
                     return Err(error);
                 }
             }
@@ -124,7 +128,7 @@ pub struct Session {
 impl Session {
     /// A session whose handshake has still to be made; `ssl` knows its role.
     fn new(ssl: Ssl, socket: Arc<Socket>) -> Result<Session, ErrorStack> {
-        let stream = SslStream::new(ssl, Transport { socket, drained: false })?;
+        let stream = SslStream::new(ssl, Transport { socket, drained: false, short: false })?;
         Ok(Session { stream, ended: None, late: None, failed: false })
     }
 
@@ -140,12 +144,17 @@ impl Session {
 
     /// Goes on with the handshake. `Ok` when it is done.
     pub fn handshake(&mut self) -> Result<(), Stop> {
-        self.stream.get_mut().drained = false;
-        // What others have left in this thread's error queue is not ours.
-        drop(ErrorStack::get());
-        match self.stream.do_handshake() {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.sort(error)),
+        loop {
+            self.stream.get_mut().drained = false;
+            // What others have left in this thread's error queue is not ours.
+            drop(ErrorStack::get());
+            match self.stream.do_handshake() {
+                Ok(()) => return Ok(()),
+                Err(error) => match self.sort(error) {
+                    Stop::Wait(Direction::Readable) if self.stream.get_ref().short => {}
+                    stop => return Err(stop),
+                },
+            }
         }
     }
 
@@ -198,17 +207,21 @@ impl Session {
         if self.late.is_some() || self.ended.is_some() {
             return Ok(());
         }
-        self.look_again();
-        match self.stream.ssl_peek(&mut [0]) {
-            Ok(_) => Ok(()),
-            Err(error) => match self.sort(error) {
-                Stop::Wait(direction) => Err(direction),
-                Stop::End { .. } => Ok(()),
-                Stop::Failed(failure) => {
-                    self.late = Some(failure);
-                    Ok(())
-                }
-            },
+        loop {
+            self.look_again();
+            return match self.stream.ssl_peek(&mut [0]) {
+                Ok(_) => Ok(()),
+                Err(error) => match self.sort(error) {
+                    // What was received held no data; the end may be behind it.
+                    Stop::Wait(Direction::Readable) if self.stream.get_ref().short => continue,
+                    Stop::Wait(direction) => Err(direction),
+                    Stop::End { .. } => Ok(()),
+                    Stop::Failed(failure) => {
+                        self.late = Some(failure);
+                        Ok(())
+                    }
+                },
+            };
         }
     }
 
@@ -247,6 +260,21 @@ impl Session {
             drop(ErrorStack::get());
             let _ = self.stream.shutdown();
             drop(ErrorStack::get());
+        }
+    }
+
+    /// Drops what was received and not read, up to a limit: the session is of
+    /// no use afterwards. The kernel resets a connection that is closed with
+    /// bytes unread, such as the tickets of TLS 1.3, and what it has still to
+    /// send is lost.
+    pub fn discard_unread(&mut self) {
+        const TIMES: usize = 64;
+        let mut unread = [0; 16384];
+        for _ in 0..TIMES {
+            match (&**self.socket()).read(&mut unread) {
+                Ok(count) if count > 0 => {}
+                _ => break,
+            }
         }
     }
 
