@@ -464,7 +464,11 @@ class Relays(threading.Thread):
                         if end.ended:
                             other.finish()
                     elif events & (select.POLLERR | select.POLLHUP):
-                        raise ConnectionResetError
+                        if not end.ended:
+                            raise ConnectionResetError
+                        # Nobody takes the alert for a session that was cut: what came before is
+                        # still passed on.
+                        end.out, end.shut = b"", True
                     end.transmit()
                     other.transmit()
                 except OSError:
