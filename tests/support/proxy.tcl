@@ -69,8 +69,8 @@ proc awaitGone {pid {seconds 10}} {
 set programs {}
 proc program {script} {
     set file [file tempfile name nsproxy-program]
-    # A space or a long path would not do in a first line
-    puts $file "#!/bin/sh\n# \\\nexec \"[info nameofexecutable]\" \"$0\" \"$@\""
+    # A long path would not do in a first line
+    puts $file "#!/bin/sh\n# \\\nexec \"[info nameofexecutable]\" \"\$0\" \"\$@\""
     puts $file {fconfigure stdin -translation binary; fconfigure stdout -translation binary -buffering full}
     puts $file {
         # The next script; "" at the end of file and for a ping.
