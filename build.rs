@@ -26,7 +26,8 @@ fn main() {
     // The same library under the name by which `load` finds `Nsproxy_Init`.
     let link = profile.join("libnsproxy.so");
     let _ = fs::remove_file(&link);
-    std::os::unix::fs::symlink("libns_connchan.so", &link).unwrap_or_else(|e| panic!("{}: {e}", link.display()));
+    std::os::unix::fs::symlink("libns_connchan.so", &link)
+        .unwrap_or_else(|e| panic!("{}: {e}", link.display()));
 }
 
 /// Copies the Tcl scripts of the package beside the library.

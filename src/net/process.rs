@@ -16,7 +16,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::Once;
+use std::sync::{Once, OnceLock};
 
 /// Where the child finds its line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +26,16 @@ pub enum Line {
     At(RawFd),
     /// As its standard input and output.
     Standard,
+}
+
+impl Line {
+    /// The first descriptor that a child has no use for.
+    fn first_free(self) -> RawFd {
+        match self {
+            Line::At(fd) => fd.max(2) + 1,
+            Line::Standard => 3,
+        }
+    }
 }
 
 /// What is to be started.
@@ -164,6 +174,9 @@ fn spawn_here(launch: &Launch, line: RawFd) -> io::Result<libc::pid_t> {
                 }
             }
         }
+        if let Some(close_from) = close_from() {
+            check(close_from(actions_ptr, launch.line.first_free()))?;
+        }
         let environment = environment.as_ref().map_or(environ.cast_const(), |e| e.as_ptr());
         check(libc::posix_spawn(
             &mut pid,
@@ -175,6 +188,23 @@ fn spawn_here(launch: &Launch, line: RawFd) -> io::Result<libc::pid_t> {
         ))?;
     }
     Ok(pid)
+}
+
+/// Closes every descriptor from a number on, in the child.
+type CloseFrom = unsafe extern "C" fn(*mut libc::posix_spawn_file_actions_t, libc::c_int) -> libc::c_int;
+
+/// The function of the C library that adds such an action: of glibc since 2.34,
+/// of others not at all. Without it a child inherits what is not close-on-exec,
+/// as every child does.
+fn close_from() -> Option<CloseFrom> {
+    static FOUND: OnceLock<Option<CloseFrom>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        // SAFETY: looks up a function, which has this type wherever it exists.
+        unsafe {
+            let found = libc::dlsym(libc::RTLD_DEFAULT, c"posix_spawn_file_actions_addclosefrom_np".as_ptr());
+            (!found.is_null()).then(|| std::mem::transmute::<*mut libc::c_void, CloseFrom>(found))
+        }
+    })
 }
 
 extern "C" {
@@ -221,6 +251,9 @@ fn spawn_as(launch: &Launch, line: &Socket, identity: &Identity) -> io::Result<l
             let mut set: libc::sigset_t = std::mem::zeroed();
             libc::sigemptyset(&mut set);
             libc::sigprocmask(libc::SIG_SETMASK, &set, null_mut());
+            let first = place.first_free() as libc::c_uint;
+            // Fails on a kernel before 5.11: then the child inherits more.
+            libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC);
             for signal in 1..32 {
                 libc::signal(signal, libc::SIG_DFL);
             }
