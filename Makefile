@@ -84,6 +84,7 @@ valgrind: build deps-test
 install: build
 	install -d $(PKGDIR) $(MANDIR)
 	install -m 755 $(TARGET)/libns_connchan.so $(PKGDIR)/
+	ln -sf libns_connchan.so $(PKGDIR)/libnsproxy.so
 	install -m 644 $(TARGET)/*.tcl $(PKGDIR)/
 	install -m 644 docs/*.n $(MANDIR)/
 

@@ -23,6 +23,11 @@ fn main() {
     fs::write(profile.join("pkgIndex.tcl"), template.replace("@VERSION@", &version))
         .unwrap_or_else(|e| panic!("{}: {e}", profile.display()));
     copy_scripts(Path::new("tcl"), profile);
+    // The same library under the name by which `load` finds `Nsproxy_Init`.
+    let link = profile.join("libnsproxy.so");
+    let _ = fs::remove_file(&link);
+    std::os::unix::fs::symlink("libns_connchan.so", &link)
+        .unwrap_or_else(|e| panic!("{}: {e}", link.display()));
 }
 
 /// Copies the Tcl scripts of the package beside the library.

@@ -4,17 +4,21 @@
 mod config;
 mod ns_connchan;
 mod ns_log;
+pub mod ns_proxy;
 mod ns_set;
 mod server;
 mod ws;
 
+use crate::base::Error;
 use crate::connchan::{background, home};
 use crate::net::descriptor;
+use crate::proxy;
 use crate::tcl::args::{word, Kind, Syntax};
 use crate::tcl::command::{create, CommandProc};
 use crate::tcl::event_source::{tcl_uses_select, SELECT_LIMIT};
 use crate::tcl::{lifetime, refusal, Failure, Interp, Obj, Outcome};
 use once_cell::sync::OnceCell;
+use std::cell::Cell;
 
 /// Every command of the package, by its name in the global namespace.
 const COMMANDS: &[(&str, CommandProc)] = &[
@@ -27,8 +31,17 @@ const COMMANDS: &[(&str, CommandProc)] = &[
     ("::ns_connchan::family", family),
 ];
 
-/// Puts the package into an interpreter.
-pub fn install(interp: Interp) -> Outcome {
+/// Whether an interpreter has the whole package, or only a part of it.
+#[derive(Default)]
+struct Complete(Cell<bool>);
+
+/// Whether every command of the package is in this interpreter.
+pub fn is_complete(interp: Interp) -> bool {
+    lifetime::state::<Complete>(interp).0.get()
+}
+
+/// What every part of the package needs, once a process and once a thread.
+fn prepare(interp: Interp) -> Outcome {
     static ONCE: OnceCell<()> = OnceCell::new();
     ONCE.get_or_init(|| {
         if tcl_uses_select() {
@@ -37,18 +50,53 @@ pub fn install(interp: Interp) -> Outcome {
         lifetime::at_process_exit(|| {
             home::shutdown();
             background::stop();
+            proxy::shutdown();
         });
     });
     if !lifetime::is_attached(interp) {
         home::settle(interp)?;
     }
-    for (name, proc_) in COMMANDS {
-        create(interp, name, *proc_);
-    }
-    match interp.provide("ns_connchan", env!("CARGO_PKG_VERSION")) {
+    Ok(())
+}
+
+fn provide(interp: Interp, package: &str) -> Outcome {
+    match interp.provide(package, env!("CARGO_PKG_VERSION")) {
         0 => Ok(()),
         code => Err(Failure::Code(code)),
     }
+}
+
+/// Puts the package into an interpreter.
+pub fn install(interp: Interp) -> Outcome {
+    prepare(interp)?;
+    for (name, proc_) in COMMANDS.iter().chain(ns_proxy::COMMANDS) {
+        create(interp, name, *proc_);
+    }
+    lifetime::state::<Complete>(interp).0.set(true);
+    provide(interp, "nsproxy")?;
+    provide(interp, "ns_connchan")
+}
+
+/// Puts `ns_proxy` alone into an interpreter. Tcl loads a library under one
+/// name only: the rest can be had by `ns_connchan::complete`.
+pub fn install_nsproxy(interp: Interp) -> Outcome {
+    prepare(interp)?;
+    for (name, proc_) in ns_proxy::COMMANDS {
+        create(interp, name, *proc_);
+    }
+    create(interp, "::ns_connchan::complete", complete);
+    provide(interp, "nsproxy")
+}
+
+/// The worker's side of `ns_proxy` in a program that embeds Tcl.
+pub fn worker_main(interp: Interp) -> Outcome {
+    install(interp)?;
+    ns_proxy::main(interp, None).map_err(|e| Error::new(format!("could not serve requests: {e}")).into())
+}
+
+/// `ns_connchan::complete`: adds what is not there yet.
+fn complete(interp: Interp, _words: &[Obj]) -> Outcome {
+    install(interp)
 }
 
 /// `ns_connchan::family name`: makes the commands of a family that a script of

@@ -26,7 +26,8 @@ pub(super) fn fields(interp: Interp, handle: &str) -> Result<Vec<(String, String
     with(interp, handle, |set| Ok(set.fields().to_vec()))
 }
 
-fn create(interp: Interp, set: NsSet) -> Obj {
+/// Enters a set; its handle.
+pub(super) fn create(interp: Interp, set: NsSet) -> Obj {
     Obj::from_str(&lifetime::state::<Sets>(interp).0.borrow_mut().create(set))
 }
 

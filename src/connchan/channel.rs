@@ -273,7 +273,7 @@ impl Channel {
     }
 
     /// Makes a channel that has no name yet: no script can reach it.
-    pub(super) fn unlisted(endpoint: Endpoint, driver: Driver, peer: Peer) -> Arc<Channel> {
+    pub(crate) fn unlisted(endpoint: Endpoint, driver: Driver, peer: Peer) -> Arc<Channel> {
         // What came with the end of a handshake is in OpenSSL's buffer, and no
         // edge will tell of it.
         let suspected = if matches!(endpoint, Endpoint::Tls(_)) { MAYBE_READABLE } else { 0 };

@@ -1,4 +1,5 @@
 //! Sockets: addresses, connecting, listening, waiting, descriptor numbers.
+//! Processes: starting, ending, users, and what `ps` shows.
 //! Knows nothing of Tcl, nor of channels.
 //!
 //! Every socket made here is non-blocking and close-on-exec; whoever wants to
@@ -8,7 +9,11 @@ pub mod address;
 pub mod connect;
 pub mod descriptor;
 pub mod dial;
+pub mod identity;
 pub mod listen;
+pub mod process;
+pub mod receive;
 pub mod sys;
+pub mod title;
 pub mod tls;
 pub mod wait;

@@ -1,7 +1,10 @@
-//! The two questions to the C library that the log asks and the standard
-//! library has no answer for: the local time and the kernel's thread number.
+//! Questions to the C library that the standard library has no answer for: the
+//! local time, the kernel's thread number, and where this library's file is.
 
+use std::ffi::{CStr, OsStr};
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// The local time of a point in time given as seconds since 1970: year, month
 /// (January is 0), day of the month, hour, minute, second.
@@ -26,6 +29,22 @@ pub fn thread_id() -> i64 {
     i64::from(unsafe { libc::gettid() })
 }
 
+/// The file that this code was loaded from, as an absolute path.
+pub fn library_file() -> Option<PathBuf> {
+    let mut info = MaybeUninit::<libc::Dl_info>::zeroed();
+    let address: *const libc::c_void = (library_file as fn() -> Option<PathBuf>) as *const libc::c_void;
+    // SAFETY: any address may be asked for; `info` is filled in when it is known.
+    let known = unsafe { libc::dladdr(address, info.as_mut_ptr()) } != 0;
+    // SAFETY: zeroes are valid, and dladdr has filled it in if it said so.
+    let name = unsafe { info.assume_init() }.dli_fname;
+    if !known || name.is_null() {
+        return None;
+    }
+    // SAFETY: a string that lives as long as the library is loaded.
+    let name = unsafe { CStr::from_ptr(name) };
+    std::path::absolute(OsStr::from_bytes(name.to_bytes())).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +59,11 @@ mod tests {
     #[test]
     fn a_time_beyond_all_years_is_answered() {
         assert_eq!(local_time(i64::MAX), (1970, 0, 1, 0, 0, 0));
+    }
+
+    #[test]
+    fn the_own_file_is_known() {
+        assert!(library_file().is_some_and(|file| file.is_absolute() && file.exists()));
     }
 
     #[test]

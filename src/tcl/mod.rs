@@ -2,17 +2,21 @@
 //!
 //! Everything above this room sees `Interp` and `Obj`, never a raw pointer.
 //! Calls from Tcl enter by one of the trampolines here (`command`,
-//! `event_source`, `lifetime`), each of which catches panics; calls into Tcl
+//! `object_command`, `event_source`, `lifetime`), each of which catches panics; calls into Tcl
 //! leave by the methods of `Interp` and `Obj`. Both types are bound to the
 //! thread that made them: neither is `Send`.
 
 pub mod args;
 pub mod command;
+pub mod completion;
+pub mod embedded;
 pub mod event_source;
 pub mod interp;
 pub mod lifetime;
 pub mod obj;
+pub mod object_command;
 pub mod script;
+pub mod text_buffer;
 
 pub use command::{Failure, Outcome};
 pub use interp::Interp;

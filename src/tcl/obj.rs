@@ -93,6 +93,12 @@ impl Obj {
         unsafe { Obj::retain(sys::Tcl_NewStringObj(internal.as_ptr().cast(), internal.len() as isize)) }
     }
 
+    /// A text value from what `raw_text` gave, here or in another process.
+    pub fn from_raw_text(text: &[u8]) -> Obj {
+        // SAFETY: pointer and length belong to `text`; Tcl copies.
+        unsafe { Obj::retain(sys::Tcl_NewStringObj(text.as_ptr().cast(), text.len() as isize)) }
+    }
+
     /// A byte array.
     pub fn from_bytes(bytes: &[u8]) -> Obj {
         // SAFETY: pointer and length belong to `bytes`; Tcl copies.

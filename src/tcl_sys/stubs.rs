@@ -97,6 +97,7 @@ const fn present(slot: usize) -> Option<usize> {
 stubs! {
     fn Tcl_PkgProvideEx[0, 0](interp: *mut Tcl_Interp, name: *const c_char, version: *const c_char, clientData: *const c_void) -> c_int;
     fn Tcl_Alloc[3, 3](size: usize) -> *mut c_void;
+    fn Tcl_Free[4, 4](memory: *mut c_void);
     fn Tcl_CreateFileHandler[9, 9](fd: c_int, mask: c_int, proc_: Tcl_FileProc, clientData: *mut c_void);
     fn Tcl_DeleteFileHandler[10, 10](fd: c_int);
     fn TclFreeObj[30, 30](obj: *mut Tcl_Obj);
@@ -109,10 +110,12 @@ stubs! {
     fn Tcl_ListObjGetElements[45, 661](interp: *mut Tcl_Interp, list: *mut Tcl_Obj, objc: *mut isize, objv: *mut *mut *mut Tcl_Obj) -> c_int;
     fn Tcl_NewByteArrayObj[50, 50](bytes: *const u8, length: isize) -> *mut Tcl_Obj;
     fn Tcl_NewListObj[53, 53](objc: isize, objv: *const *mut Tcl_Obj) -> *mut Tcl_Obj;
+    fn Tcl_NewObj[55, 55]() -> *mut Tcl_Obj;
     fn Tcl_NewStringObj[56, 56](bytes: *const c_char, length: isize) -> *mut Tcl_Obj;
     fn Tcl_CreateEventSource[92, 92](setup: Tcl_EventSetupProc, check: Tcl_EventCheckProc, clientData: *mut c_void);
     fn Tcl_CreateExitHandler[93, 93](proc_: Tcl_ExitProc, clientData: *mut c_void);
     fn Tcl_CreateObjCommand[96, 96](interp: *mut Tcl_Interp, name: *const c_char, proc_: Tcl_ObjCmdProc, clientData: *mut c_void, delete: Option<Tcl_CmdDeleteProc>) -> Tcl_Command;
+    fn Tcl_DeleteCommandFromToken[104, 104](interp: *mut Tcl_Interp, command: Tcl_Command) -> c_int;
     fn Tcl_DeleteEvents[105, 105](proc_: Tcl_EventDeleteProc, clientData: *mut c_void);
     fn Tcl_DeleteEventSource[106, 106](setup: Tcl_EventSetupProc, check: Tcl_EventCheckProc, clientData: *mut c_void);
     fn Tcl_DoOneEvent[115, 115](flags: c_int) -> c_int;
@@ -137,10 +140,14 @@ stubs! {
     fn Tcl_EvalObjEx[293, 293](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, flags: c_int) -> c_int;
     fn Tcl_GetVar2Ex[306, 306](interp: *mut Tcl_Interp, part1: *const c_char, part2: *const c_char, flags: c_int) -> *mut Tcl_Obj;
     fn Tcl_TraceCommand[426, 426](interp: *mut Tcl_Interp, name: *const c_char, flags: c_int, proc_: Tcl_CommandTraceProc, clientData: *mut c_void) -> c_int;
+    fn Tcl_AttemptAlloc[428, 428](size: usize) -> *mut c_void;
     fn Tcl_GetWideIntFromObj[487, 487](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, value: *mut i64) -> c_int;
     fn Tcl_NewWideIntObj[488, 488](value: i64) -> *mut Tcl_Obj;
     fn Tcl_DictObjPut[494, 494](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj, value: *mut Tcl_Obj) -> c_int;
+    fn Tcl_DictObjGet[495, 495](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj, value: *mut *mut Tcl_Obj) -> c_int;
     fn Tcl_NewDictObj[503, 503]() -> *mut Tcl_Obj;
+    fn Tcl_GetReturnOptions[539, 539](interp: *mut Tcl_Interp, code: c_int) -> *mut Tcl_Obj;
+    fn Tcl_AppendObjToErrorInfo[574, 574](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj);
 }
 
 enum Slot {

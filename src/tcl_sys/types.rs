@@ -17,7 +17,8 @@ pub struct Tcl_Obj {
     _ref_count: isize,
     /// The string representation, or null when there is none.
     pub bytes: *mut c_char,
-    _length: isize,
+    /// Bytes of the string representation, without the NUL behind it.
+    pub length: isize,
     /// Type of the internal representation, or null.
     pub typePtr: *const Tcl_ObjType,
     /// `internalRep.twoPtrValue`.

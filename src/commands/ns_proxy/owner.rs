@@ -1,0 +1,174 @@
+//! Who owns handles: an interpreter, which has a command for each. Whatever
+//! ends the command gives the handle back (spec/ns_proxy.md sections 7, 10).
+
+use super::{end_as, fail, handles, time_of, wrong_args};
+use crate::base::time_value::TimeValue;
+use crate::base::{Error, Result};
+use crate::connchan::{home, Channel};
+use crate::proxy::{Handle, Pool};
+use crate::tcl::object_command::{self, Target, Token};
+use crate::tcl::{lifetime, Interp, Obj, Outcome};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+/// What an interpreter owns.
+pub struct Owner {
+    /// Its number; never 0, which is nobody's.
+    pub id: u64,
+    handles: RefCell<HashMap<String, Rc<Owned>>>,
+}
+
+impl Default for Owner {
+    fn default() -> Owner {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Owner { id: NEXT.fetch_add(1, Ordering::Relaxed), handles: RefCell::default() }
+    }
+}
+
+/// A handle that is owned.
+pub struct Owned {
+    /// The handle.
+    pub handle: Arc<Handle>,
+    owner: Weak<Owner>,
+    interp: Interp,
+    token: Cell<Option<Token>>,
+    released: Cell<bool>,
+    /// What waits for its answer in the event loop.
+    watch: RefCell<Option<Arc<Channel>>>,
+}
+
+impl Owner {
+    /// That of an interpreter.
+    pub fn of(interp: Interp) -> Rc<Owner> {
+        lifetime::state(interp)
+    }
+
+    /// Takes over a handle, and makes its command. What was called so before
+    /// is replaced.
+    pub fn add(self: &Rc<Self>, interp: Interp, handle: Arc<Handle>) {
+        let name = handle.name().to_owned();
+        let owned = Rc::new(Owned {
+            handle,
+            owner: Rc::downgrade(self),
+            interp,
+            token: Cell::new(None),
+            released: Cell::new(false),
+            watch: RefCell::new(None),
+        });
+        self.handles.borrow_mut().insert(name.clone(), Rc::clone(&owned));
+        // In the global namespace, whatever the current one is.
+        let command = Rc::new(Command(Rc::clone(&owned)));
+        owned.token.set(object_command::create(interp, &format!("::{name}"), command));
+    }
+
+    /// The handle that a value names.
+    pub fn find(&self, value: &Obj) -> Result<Rc<Owned>> {
+        let name = value.text();
+        self.handles.borrow().get(&*name).cloned().ok_or_else(|| missing(&name))
+    }
+
+    /// The same, when only the handle is wanted; it is remembered in the value.
+    pub fn handle(&self, value: &Obj) -> Result<Arc<Handle>> {
+        if let Some(known) = value.cached::<Handle>() {
+            return if known.is_owned_by(self.id) { Ok(known) } else { Err(missing(&value.text())) };
+        }
+        let found = Arc::clone(&self.find(value)?.handle);
+        value.cache(Arc::clone(&found));
+        Ok(found)
+    }
+
+    /// Whether it owns a handle of that pool.
+    pub fn owns_of(&self, pool: &Pool) -> bool {
+        self.handles.borrow().values().any(|owned| std::ptr::eq(owned.handle.pool(), pool))
+    }
+
+    /// All that it owns.
+    pub fn all(&self) -> Vec<Rc<Owned>> {
+        self.handles.borrow().values().cloned().collect()
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::new(format!("no such proxyId: {name}"))
+}
+
+impl Owned {
+    /// Gives the handle back, after the pool's reinit script if the worker is
+    /// idle. An error of that script is the outcome; the handle is given back
+    /// in any case.
+    pub fn release(&self) -> Outcome {
+        if self.released.replace(true) {
+            return Ok(());
+        }
+        self.unwatch();
+        let answer = self.handle.reinitialize();
+        if let Some(owner) = self.owner.upgrade() {
+            owner.handles.borrow_mut().remove(self.handle.name());
+        }
+        if let Some(token) = self.token.take() {
+            object_command::delete(self.interp, token);
+        }
+        self.handle.release();
+        match answer {
+            Ok(Some(answer)) if !matches!(answer.code, 0 | 2) => {
+                let result = Obj::from_raw_text(&answer.result);
+                end_as(self.interp, 1, &answer.error_code, &answer.error_info, &result)
+            }
+            Ok(_) => Ok(()),
+            Err(problem) => Err(fail(self.interp, problem)),
+        }
+    }
+
+    /// Sets what waits for the answer, in place of what did so before.
+    pub fn watch(&self, channel: Option<Arc<Channel>>) {
+        let before = self.watch.replace(channel);
+        if let Some(channel) = before {
+            home::close(&channel);
+        }
+    }
+
+    /// Nothing waits for the answer any more.
+    pub fn unwatch(&self) {
+        self.watch(None);
+    }
+
+    /// What waited has been told; it closes itself.
+    pub fn forget_watch(&self, channel: &Arc<Channel>) {
+        let mut watch = self.watch.borrow_mut();
+        if watch.as_ref().is_some_and(|w| Arc::ptr_eq(w, channel)) {
+            *watch = None;
+        }
+    }
+}
+
+/// The command of a handle.
+struct Command(Rc<Owned>);
+
+impl Target for Command {
+    /// `HANDLE script ?timeout?`
+    fn call(&self, interp: Interp, words: &[Obj]) -> Outcome {
+        let timeout = words.get(2).map(time_of).transpose()?.unwrap_or(TimeValue::ZERO);
+        let (2..=3, Some(script)) = (words.len(), words.get(1)) else {
+            return Err(wrong_args(&words[..1], "/script/ ?/timeout/?"));
+        };
+        if self.0.released.get() {
+            return Err(missing(self.0.handle.name()).into());
+        }
+        handles::evaluate(interp, &self.0.handle, script, timeout)
+    }
+
+    fn deleted(&self) {
+        self.0.token.set(None);
+        // Nobody can be told of errors here; the command that deletes this
+        // one keeps its own result.
+        let interp = self.0.interp;
+        if !self.0.released.get() {
+            let result = interp.result();
+            let _ = self.0.release();
+            interp.set_result(&result);
+        }
+    }
+}
