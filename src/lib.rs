@@ -12,6 +12,7 @@ pub mod net;
 pub mod reactor;
 pub mod tcl;
 pub mod tcl_sys;
+pub mod threads;
 pub mod websocket;
 pub mod ws;
 
