@@ -5,6 +5,7 @@ mod config;
 mod ns_connchan;
 mod ns_log;
 mod ns_set;
+mod ns_socks;
 mod server;
 mod ws;
 
@@ -22,6 +23,7 @@ const COMMANDS: &[(&str, CommandProc)] = &[
     ("ns_connchan", ns_connchan::command),
     ("ns_log", ns_log::ns_log),
     ("ns_set", ns_set::command),
+    ("ns_socks", ns_socks::command),
     ("ns_section", config::ns_section),
     ("ns_param", config::ns_param),
     ("ns_config", config::ns_config),

@@ -103,16 +103,23 @@ impl Interp {
         }
     }
 
-    /// What the error is that the last evaluation has left, as text.
+    /// The error that the evaluation has left which has just ended, as text.
+    /// `message` is the result, or says that it was a `break` or the like.
     pub fn script_error(self, message: String) -> ScriptError {
-        let text = |name| self.global(name).map(|value| value.text().into_owned());
-        // Left by an older error when this one has none of its own.
-        let info = text(c"errorInfo").filter(|info| info.starts_with(&message));
-        ScriptError {
-            info: info.unwrap_or_else(|| message.clone()),
-            code: text(c"errorCode").unwrap_or_else(|| "NONE".into()),
-            message,
+        let mut error = ScriptError { info: message.clone(), code: "NONE".into(), message };
+        if self.result().text() != error.message {
+            return error;
         }
+        // SAFETY: a live interpreter; the dictionary is a live value, maybe fresh.
+        let options = unsafe { Obj::retain(sys::Tcl_GetReturnOptions(self.0, sys::TCL_ERROR)) };
+        for pair in options.elements().unwrap_or_default().chunks_exact(2) {
+            if pair[0].is_word("-errorinfo") {
+                error.info = pair[1].text().into_owned();
+            } else if pair[0].is_word("-errorcode") {
+                error.code = pair[1].text().into_owned();
+            }
+        }
+        error
     }
 
     /// Fails with the error that a script had elsewhere.
@@ -123,6 +130,7 @@ impl Interp {
             ("-level", Obj::from_int(0)),
             ("-errorinfo", Obj::from_str(&error.info)),
             ("-errorcode", Obj::from_str(&error.code)),
+            ("-errorstack", Obj::empty()),
         ]);
         // SAFETY: live interpreter and value; Tcl takes its own reference.
         Failure::Code(unsafe { sys::Tcl_SetReturnOptions(self.0, options.as_ptr()) })

@@ -153,6 +153,7 @@ stubs! {
     fn Tcl_DictObjPut[494, 494](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj, value: *mut Tcl_Obj) -> c_int;
     fn Tcl_NewDictObj[503, 503]() -> *mut Tcl_Obj;
     fn Tcl_SetReturnOptions[538, 538](interp: *mut Tcl_Interp, options: *mut Tcl_Obj) -> c_int;
+    fn Tcl_GetReturnOptions[539, 539](interp: *mut Tcl_Interp, code: c_int) -> *mut Tcl_Obj;
     fn Tcl_CancelEval[580, 580](interp: *mut Tcl_Interp, result: *mut Tcl_Obj, clientData: *mut c_void, flags: c_int) -> c_int;
 }
 
