@@ -15,6 +15,7 @@ pub mod proxy;
 pub mod reactor;
 pub mod tcl;
 pub mod tcl_sys;
+pub mod threads;
 pub mod websocket;
 pub mod ws;
 

@@ -230,7 +230,9 @@ proc ::ws::client::Start {options callback id} {
     } else {
         dict set settings handshakewait $timeout
         set channel [ns_connchan connect {*}$secure -timeout 0 -- $host $port]
-        set begin [list ::ws::Attach $channel $settings $callback]
+        # One that is opened again is known here alone: its events stay in this thread.
+        set stays [expr {$id ne "" ? "here" : ""}]
+        set begin [list ::ws::Attach $channel $settings $callback {} {} {} $stays]
     }
     if {[catch $begin result failure]} {
         ns_connchan close $channel

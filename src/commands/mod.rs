@@ -6,6 +6,7 @@ mod ns_connchan;
 mod ns_log;
 pub mod ns_proxy;
 mod ns_set;
+mod ns_socks;
 mod server;
 mod ws;
 
@@ -17,6 +18,7 @@ use crate::tcl::args::{word, Kind, Syntax};
 use crate::tcl::command::{create, CommandProc};
 use crate::tcl::event_source::{tcl_uses_select, SELECT_LIMIT};
 use crate::tcl::{lifetime, refusal, Failure, Interp, Obj, Outcome};
+use crate::threads;
 use once_cell::sync::OnceCell;
 use std::cell::Cell;
 
@@ -25,6 +27,7 @@ const COMMANDS: &[(&str, CommandProc)] = &[
     ("ns_connchan", ns_connchan::command),
     ("ns_log", ns_log::ns_log),
     ("ns_set", ns_set::command),
+    ("ns_socks", ns_socks::command),
     ("ns_section", config::ns_section),
     ("ns_param", config::ns_param),
     ("ns_config", config::ns_config),
@@ -47,8 +50,14 @@ fn prepare(interp: Interp) -> Outcome {
         if tcl_uses_select() {
             descriptor::keep_free_below(SELECT_LIMIT);
         }
+        threads::set_hooks(install, home::shutdown);
+        if threads::is_first_thread() {
+            lifetime::at_thread_exit(threads::give_way_to_exit);
+        }
         lifetime::at_process_exit(|| {
+            threads::end_all();
             home::shutdown();
+            threads::finish_all();
             background::stop();
             proxy::shutdown();
         });

@@ -4,7 +4,8 @@
 use super::ns_connchan::channel;
 use crate::base::time_value::TimeValue;
 use crate::base::{Error, Result};
-use crate::connchan::home;
+use crate::connchan::native::Native;
+use crate::connchan::{home, Channel};
 use crate::http::head::RequestHead;
 use crate::tcl::args::{word, Kind, Opt, Parsed, Syntax};
 use crate::tcl::command::CommandProc;
@@ -210,11 +211,12 @@ fn check_settings(interp: Interp, words: &[Obj]) -> Outcome {
     Ok(())
 }
 
-/// `ws::Attach channel settings callback ?authorize? ?http? ?request?`: makes a
-/// WebSocket of a channel. `request` is method, target, version and header
-/// fields, when these have been read already. Whether it was not refused.
+/// `ws::Attach channel settings callback ?authorize? ?http? ?request? ?stays?`:
+/// makes a WebSocket of a channel. `request` is method, target, version and
+/// header fields, when these have been read already. With `stays`, anything, the
+/// callback runs in the calling thread. Whether it was not refused.
 fn attach(interp: Interp, words: &[Obj]) -> Outcome {
-    const SYNTAX: Syntax<0, 6> = Syntax {
+    const SYNTAX: Syntax<0, 7> = Syntax {
         options: [],
         ends_options: false,
         words: [
@@ -224,28 +226,45 @@ fn attach(interp: Interp, words: &[Obj]) -> Outcome {
             word("authorize", Kind::Any),
             word("http", Kind::Any),
             word("request", Kind::Any),
+            word("stays", Kind::Any),
         ],
         required: 3,
     };
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
     let channel = channel(parsed.word(0).obj)?;
     let callback = parsed.word(2).obj;
-    let optional = |index: usize| {
-        let given = parsed.words[index].map(|v| v.obj).filter(|obj| !obj.text().is_empty());
-        given.map(|obj| Rc::new(Script::new(obj)))
-    };
-    let scripts =
-        Scripts { event: Rc::new(Script::new(callback)), authorize: optional(3), http: optional(4) };
-    let head = parsed.words[5].map(|v| request_head(v.obj)).transpose()?;
+    let given = |index: usize| parsed.words[index].map(|v| v.obj).filter(|obj| !obj.text().is_empty());
+    let head = given(5).map(request_head).transpose()?;
     if channel.listening_at().is_some() {
         return Err(Error::new(format!("channel \"{}\" is listening", channel.name())).into());
     }
-    let link = Link::attach(&channel, settings(parsed.word(1).obj)?)?;
-    let talk = Talk::new(&channel, link, scripts, head)?;
-    let is_accepted = talk.is_accepted();
-    home::register_native(interp, &channel, callback, Rc::new(talk))?;
+    let settings = settings(parsed.word(1).obj)?;
+    let is_accepted = head.as_ref().is_none_or(|head| Talk::would_accept(head, &settings));
+    let link = Link::attach(&channel, settings)?;
+    let text = |obj: &Obj| obj.text().into_owned();
+    let texts = [Some(callback), given(3), given(4)].map(|obj| obj.map(text));
+    // Where that is not here, the scripts go as text.
+    let there = (head.clone(), Arc::clone(&link));
+    let make = Box::new(move |channel: &Arc<Channel>| -> Result<Rc<dyn Native>> {
+        let [event, authorize, http] = texts.map(|text| text.map(|text| script(&Obj::from_str(&text))));
+        let event = event.unwrap_or_else(|| script(&Obj::empty()));
+        Ok(Rc::new(Talk::new(channel, there.1, Scripts { event, authorize, http }, there.0)?))
+    });
+    let stays = given(6).is_some();
+    if stays || home::assign_native(&channel, callback, make)?.is_some() {
+        let scripts = Scripts {
+            event: script(callback),
+            authorize: given(3).map(script),
+            http: given(4).map(script),
+        };
+        home::register_native(interp, &channel, callback, Rc::new(Talk::new(&channel, link, scripts, head)?))?;
+    }
     interp.set_result(&Obj::from_int(i64::from(is_accepted)));
     Ok(())
+}
+
+fn script(obj: &Obj) -> Rc<Script> {
+    Rc::new(Script::new(obj))
 }
 
 fn request_head(value: &Obj) -> Result<RequestHead> {

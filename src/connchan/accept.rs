@@ -7,7 +7,6 @@ use super::home::{log_script_error, Bound};
 use crate::base::{errno, log};
 use crate::net::descriptor::{is_exhausted, raise_limit};
 use crate::net::tls;
-use crate::reactor::READABLE;
 use crate::tcl::script::Completion;
 use crate::tcl::Obj;
 use std::cell::Cell;
@@ -19,8 +18,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// What waits at a listening channel.
 pub(super) enum Next {
-    /// A connection, as a channel, and its handle.
-    Channel(Arc<Channel>, Obj),
+    /// A connection, as a channel without a name yet.
+    Channel(Arc<Channel>),
     /// A connection without a name yet, whose TLS handshake has to be made in
     /// this time.
     Handshake(Arc<Channel>, Duration),
@@ -40,8 +39,7 @@ pub(super) fn next(listening: &Channel) -> Next {
                 let stream = Arc::new(accepted.socket);
                 let Some(server) = &socket.tls else {
                     let channel = Channel::unlisted(Endpoint::Stream(stream), listening.driver(), peer);
-                    let handle = introduce(&channel);
-                    return Next::Channel(channel, handle);
+                    return Next::Channel(channel);
                 };
                 match server.begin(stream) {
                     Ok(session) => {
@@ -52,17 +50,11 @@ pub(super) fn next(listening: &Channel) -> Next {
                     Err(error) => complain(&format!("{}: cannot use TLS: {error}", listening.name())),
                 }
             }
-            Ok(None) => {
-                // The next connection is a new edge, which this thread has
-                // still to hear.
-                listening.readiness.clear(READABLE);
-                return Next::None;
-            }
+            Ok(None) => return Next::None,
             Err(error) if is_exhausted(&error) && raise_limit() => {}
             Err(error) => {
                 let reason = error.raw_os_error().map_or_else(|| error.to_string(), errno::message);
                 complain(&format!("{}: cannot accept connections: {reason}", listening.name()));
-                listening.readiness.clear(READABLE);
                 return Next::Pause(PAUSE);
             }
         }

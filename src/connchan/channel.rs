@@ -7,23 +7,25 @@
 //! that its descriptor cannot be taken by another while they do.
 
 use super::background;
+use super::claim::Claim;
 use super::connecting::{Connecting, Unconnected};
 use super::driver::Driver;
 use super::frames;
 use super::send_buffer::SendBuffer;
+use super::socks::Member;
 use super::table;
 use crate::base::time_value::TimeValue;
 use crate::base::{errno, log, Error, Result};
 use crate::net::listen::Listener;
 use crate::net::tls;
-use crate::reactor::{Key, Mailbox, Readiness, ERROR, MAYBE_READABLE, READABLE, WRITABLE};
+use crate::reactor::{Key, Mailbox, Message, Readiness, ERROR, MAYBE_READABLE, READABLE, WRITABLE};
 use parking_lot::Mutex;
 use socket2::Socket;
 use std::any::Any;
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -158,10 +160,27 @@ pub struct Registration {
 pub struct Place {
     /// The letter box of the home reactor.
     pub mailbox: Arc<Mailbox>,
-    /// The entry.
-    pub key: Key,
+    /// The entry; `None` while it is still on its way there.
+    pub key: Option<Key>,
     /// The thread, as `here` counts them.
     pub thread: usize,
+    /// The thread's name.
+    pub name: Arc<str>,
+    /// The reactor thread, if it is one.
+    pub member: Option<Arc<Member>>,
+}
+
+impl Place {
+    /// Leaves a message about the entry, if it is there.
+    pub fn tell(&self, message: fn(Key) -> Message) {
+        if let Some(key) = self.key {
+            self.mailbox.send(message(key));
+        }
+    }
+
+    fn is_at(&self, mailbox: &Arc<Mailbox>) -> bool {
+        Arc::ptr_eq(&self.mailbox, mailbox)
+    }
 }
 
 /// Registration and place, behind one lock.
@@ -171,6 +190,28 @@ pub struct Callback {
     pub registration: Option<Registration>,
     /// The entry in a reactor; a listener has one without a registration.
     pub place: Option<Place>,
+    /// The entries in further reactors, of a listener that several accept from.
+    pub fellows: Vec<Place>,
+}
+
+impl Callback {
+    /// Every entry.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        self.place.iter().chain(&self.fellows)
+    }
+
+    /// The entry in this reactor.
+    pub fn place_at(&mut self, mailbox: &Arc<Mailbox>) -> Option<&mut Place> {
+        self.place.iter_mut().chain(&mut self.fellows).find(|place| place.is_at(mailbox))
+    }
+
+    /// Takes out all entries but that in this reactor.
+    pub fn take_others(&mut self, mailbox: &Arc<Mailbox>) -> Vec<Place> {
+        let all = self.place.take().into_iter().chain(std::mem::take(&mut self.fellows));
+        let (here, others) = all.partition::<Vec<Place>, _>(|place| place.is_at(mailbox));
+        self.place = here.into_iter().next();
+        others
+    }
 }
 
 /// The socket and its state.
@@ -211,8 +252,12 @@ pub struct Channel {
     failed: AtomicBool,
     /// The background holds it.
     in_background: AtomicBool,
-    /// A callback is running, in whichever thread.
-    running: AtomicBool,
+    /// Held while a callback is running, in whichever thread.
+    claim: Claim,
+    /// Counts registrations; changed under the lock of `callback`.
+    generation: AtomicU32,
+    /// A listener that several reactors accept from.
+    shared: AtomicBool,
     /// A callback was registered at some time.
     had_callback: AtomicBool,
     debug: AtomicI32,
@@ -234,8 +279,11 @@ pub struct Status {
     pub driver: &'static str,
     /// Its peer.
     pub peer: String,
-    /// Name of the thread that runs its callbacks; empty before the first.
-    pub thread: &'static str,
+    /// Name of the thread that runs its callbacks, as the reference has it;
+    /// empty before the first.
+    pub thread: Arc<str>,
+    /// Names of the threads where it is at home.
+    pub homes: Vec<Arc<str>>,
     /// Bytes sent and received.
     pub sent: u64,
     /// Bytes received.
@@ -286,7 +334,9 @@ impl Channel {
             closed: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             in_background: AtomicBool::new(false),
-            running: AtomicBool::new(false),
+            claim: Claim::default(),
+            generation: AtomicU32::new(0),
+            shared: AtomicBool::new(false),
             had_callback: AtomicBool::new(false),
             debug: AtomicI32::new(0),
             home_thread: AtomicUsize::new(0),
@@ -391,11 +441,11 @@ impl Channel {
     }
 
     /// Closes the socket, drops what was not sent and leaves the table.
-    /// Returns where its reactor entry is, for the caller to remove. Closing
+    /// Returns where its reactor entries are, for the caller to remove. Closing
     /// a closed channel does nothing.
-    pub(super) fn close(&self) -> Option<Place> {
+    pub(super) fn close(&self) -> (Option<Place>, Vec<Place>) {
         if self.closed.swap(true, Ordering::AcqRel) {
-            return None;
+            return (None, Vec::new());
         }
         table::remove(self.id());
         let endpoint = {
@@ -424,7 +474,7 @@ impl Channel {
         *self.frames.lock() = None;
         let mut callback = self.callback.lock();
         callback.registration = None;
-        callback.place.take()
+        (callback.place.take(), std::mem::take(&mut callback.fellows))
     }
 
     /// Its descriptor, while it is open.
@@ -479,19 +529,72 @@ impl Channel {
     /// Whether the home reactor is one of another thread.
     pub(super) fn is_home_elsewhere(&self) -> bool {
         let home = self.home_thread.load(Ordering::Acquire);
-        home != 0 && home != here()
+        home != 0 && home != here() && !self.shared.load(Ordering::Acquire)
     }
 
     /// Tells the home reactor that readiness may have changed.
     pub(super) fn nudge(&self) {
         if let Some(place) = self.place() {
-            place.mailbox.send(crate::reactor::Message::Nudge(place.key));
+            place.tell(Message::Nudge);
         }
+    }
+
+    /// The reactor threads where it is at home.
+    pub(super) fn members(&self) -> Vec<Arc<Member>> {
+        self.callback.lock().places().filter_map(|place| place.member.clone()).collect()
+    }
+
+    /// Its entry in this reactor.
+    pub(super) fn key_at(&self, mailbox: &Arc<Mailbox>) -> Option<Key> {
+        self.callback.lock().place_at(mailbox)?.key
+    }
+
+    /// Whether it is at home in this reactor, but under another key.
+    pub(super) fn is_at_under_another(&self, mailbox: &Arc<Mailbox>, key: Key) -> bool {
+        let mut callback = self.callback.lock();
+        callback.place_at(mailbox).is_some_and(|place| place.key.is_some_and(|other| other != key))
+    }
+
+    /// How many registrations there have been.
+    pub(super) fn generation(&self) -> u32 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// A reactor goes that a listener is at home in. Whether others remain.
+    pub(super) fn leave(&self, mailbox: &Arc<Mailbox>) -> bool {
+        let mut callback = self.callback.lock();
+        if !self.shared.load(Ordering::Acquire) || callback.places().all(|place| place.is_at(mailbox)) {
+            return false;
+        }
+        callback.fellows.retain(|place| !place.is_at(mailbox));
+        if callback.place.as_ref().is_some_and(|place| place.is_at(mailbox)) {
+            callback.place = callback.fellows.pop();
+        }
+        let thread = callback.place.as_ref().map_or(0, |place| place.thread);
+        self.home_thread.store(thread, Ordering::Release);
+        true
     }
 
     /// Where its entry is.
     pub(super) fn place(&self) -> Option<Place> {
         self.callback.lock().place.clone()
+    }
+
+    /// Runs `register` on registration and place, with the number of the new
+    /// registration, unless the channel is closed.
+    pub(super) fn change_registration<T>(
+        &self,
+        register: impl FnOnce(&mut Callback, u32) -> Result<T>,
+    ) -> Result<T> {
+        self.change_callback(|callback| {
+            let before = self.generation();
+            self.generation.store(before.wrapping_add(1), Ordering::Release);
+            let result = register(callback, before.wrapping_add(1));
+            if result.is_err() {
+                self.generation.store(before, Ordering::Release);
+            }
+            result
+        })
     }
 
     /// Runs `change` on registration and place, unless the channel is closed.
@@ -502,6 +605,7 @@ impl Channel {
             return Err(self.gone());
         }
         let result = change(&mut callback);
+        self.shared.store(!callback.fellows.is_empty(), Ordering::Release);
         self.home_thread.store(callback.place.as_ref().map_or(0, |p| p.thread), Ordering::Release);
         if callback.registration.is_some() {
             self.had_callback.store(true, Ordering::Relaxed);
@@ -511,17 +615,20 @@ impl Channel {
 
     /// Claims the channel for a callback; false when one is running.
     pub(super) fn begin_callback(&self) -> bool {
-        !self.running.swap(true, Ordering::AcqRel)
+        self.claim.take()
     }
 
     /// Whether a callback is running, in whichever thread.
     pub(super) fn is_running(&self) -> bool {
-        self.running.load(Ordering::Acquire)
+        self.claim.is_taken()
     }
 
-    /// Ends what `begin_callback` began.
+    /// Ends what `begin_callback` began. A home that found it running, be it
+    /// another one by now, looks again.
     pub(super) fn end_callback(&self) {
-        self.running.store(false, Ordering::Release);
+        if self.claim.release() {
+            self.nudge();
+        }
     }
 
     /// Goes on with the handshake of a TLS connection.
@@ -565,11 +672,18 @@ impl Channel {
         drop(io);
         let callback = self.callback.lock();
         let registration = callback.registration.as_ref();
+        let homes: Vec<Arc<str>> = callback.places().map(|place| Arc::clone(&place.name)).collect();
+        let thread = match &callback.place {
+            _ if !self.had_callback.load(Ordering::Relaxed) => "".into(),
+            Some(Place { member: Some(_), name, .. }) => Arc::clone(name),
+            _ => "-socks-".into(),
+        };
         Status {
             started: self.started,
             driver: self.driver.name(),
             peer,
-            thread: if self.had_callback.load(Ordering::Relaxed) { "-socks-" } else { "" },
+            thread,
+            homes,
             sent,
             received,
             frame_buffer,

@@ -252,7 +252,7 @@ impl Channel {
     /// Tells the home of the channel's callback that connecting is over.
     pub(super) fn tell_home(&self) {
         if let Some(place) = self.place() {
-            place.mailbox.send(Message::Attach(place.key));
+            place.tell(Message::Attach);
         }
     }
 }

@@ -3,23 +3,26 @@
 //!
 //! Here a home is made, entered and closed down; `slice` serves it.
 //!
-//! Everything happens in one thread. Nothing is borrowed while a script runs,
+//! What another thread registers here comes as a letter: the channel and the
+//! script as text. Everything else happens in one thread. Nothing is borrowed while a script runs,
 //! so scripts may do anything, also enter the event loop again, close any
 //! channel, or delete their interpreter. A callback in progress keeps its
 //! script and channel; what it returns counts only for the registration that
 //! was called (spec/ns_connchan.md 3.5, R-6, R-7).
 
-use super::channel::{here, Channel, Condition, Place, Registration};
+use super::channel::{here, Callback, Channel, Condition, Place, Registration};
 use super::native::Native;
 use super::slice::Slice;
+use super::socks::{self, Member, Seat};
 use crate::base::{log, Error, Result};
-use crate::reactor::{Key, Message, Payload, Reactor, Readiness, READABLE, WRITABLE};
+use crate::reactor::{Key, Message, Payload, Reactor, Readiness, MAYBE_READABLE, READABLE, WRITABLE};
 use crate::tcl::event_source::{self, EventSource, Installed};
 use crate::tcl::interp::Preserved;
 use crate::tcl::lifetime;
 use crate::tcl::script::{Completion, Prepared, Script};
 use crate::tcl::{Interp, Obj};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,8 +31,9 @@ use std::time::{Duration, Instant};
 pub(super) enum Action {
     /// `ns_connchan callback`: the script hears the reason.
     Callback(Rc<Script>),
-    /// `ns_connchan listen`: the script hears the handle of each connection.
-    Accept(Rc<Script>),
+    /// `ns_connchan listen`: the script hears the handle of each connection. The
+    /// reactor threads that accept from the same listener, if these do.
+    Accept(Rc<Script>, Option<Arc<[Arc<Member>]>>),
     /// A TLS handshake, after which the accept script of the listener under
     /// this key is called.
     Handshake(Rc<Script>, Key),
@@ -48,7 +52,7 @@ impl Bound {
     /// which has its own.
     pub(super) fn script(&self) -> Option<&Rc<Script>> {
         match &self.action {
-            Action::Callback(script) | Action::Accept(script) | Action::Handshake(script, _) => Some(script),
+            Action::Callback(script) | Action::Accept(script, _) | Action::Handshake(script, _) => Some(script),
             Action::Native(_) => None,
         }
     }
@@ -67,12 +71,28 @@ pub(super) struct Binding {
     pub(super) generation: u32,
     pub(super) timeout: Option<Duration>,
     pub(super) wants_shutdown: bool,
+    /// What this reactor has heard of a listener: others hear for themselves.
+    pub(super) own: Option<Readiness>,
+    /// Counts it to the load of a reactor thread.
+    _seat: Option<Seat>,
 }
 
 impl Payload for Binding {
     fn readiness(&self) -> &Readiness {
-        &self.channel.readiness
+        self.own.as_ref().unwrap_or(&self.channel.readiness)
     }
+
+    fn has_moved(&self) -> bool {
+        self.channel.is_home_elsewhere()
+    }
+}
+
+/// A registration as it is entered into a home.
+struct Entering {
+    bound: Rc<Bound>,
+    condition: Condition,
+    timeout: Option<Duration>,
+    seat: Option<Seat>,
 }
 
 /// The reason words, made once a thread.
@@ -103,6 +123,13 @@ pub struct Home {
     pub(super) slices: RefCell<Vec<Slice>>,
     /// Slices to be used again.
     pub(super) spare_slices: RefCell<Vec<Slice>>,
+    /// The thread's name.
+    name: Arc<str>,
+    /// As what other threads know it, and the interpreter for their scripts, when
+    /// it is the home of a reactor thread.
+    pub(super) member: OnceCell<(Arc<Member>, Interp)>,
+    /// Connections that other reactor threads have accepted.
+    pub(super) arrivals: RefCell<VecDeque<Arrival>>,
 }
 
 impl Reasons {
@@ -152,6 +179,9 @@ pub fn settle(interp: Interp) -> Result<()> {
         last_slice: Cell::new(None),
         slices: RefCell::default(),
         spare_slices: RefCell::default(),
+        name: log::thread_name().into(),
+        member: OnceCell::new(),
+        arrivals: RefCell::default(),
     });
     let installed = event_source::install(Rc::clone(&home) as Rc<dyn EventSource>);
     HOME.with(|slot| slot.replace(Some((home, installed))));
@@ -163,8 +193,8 @@ fn current() -> Option<Rc<Home>> {
     HOME.with(|slot| slot.borrow().as_ref().map(|(home, _)| Rc::clone(home)))
 }
 
-/// Registers a callback script, replacing the channel's present one; the
-/// calling thread becomes the channel's home.
+/// Registers a callback script, replacing the channel's present one. The
+/// channel's home is a reactor thread, if there are any, else the calling thread.
 pub fn register(
     interp: Interp,
     channel: &Arc<Channel>,
@@ -173,13 +203,17 @@ pub fn register(
     timeout: Option<Duration>,
 ) -> Result<()> {
     let registration = Registration { script: script.text().into(), condition };
-    let bound = Bound { interp, action: Action::Callback(Rc::new(Script::new(script))) };
     let timeout = timeout.filter(|t| !t.is_zero());
+    let errand = || Errand::Callback(script.text().into());
+    if assign(channel, errand, condition, timeout, &registration)? {
+        return Ok(());
+    }
+    let bound = Bound { interp, action: Action::Callback(Rc::new(Script::new(script))) };
     enter(channel, bound, condition, timeout, Some(registration))
 }
 
-/// Hands a channel over to a protocol; `script`, as text, is what `status` shows
-/// for it.
+/// Hands a channel over to a protocol, in the calling thread; `script`, as text,
+/// is what `status` shows for it.
 pub fn register_native(
     interp: Interp,
     channel: &Arc<Channel>,
@@ -196,9 +230,35 @@ pub fn register_native(
     Ok(())
 }
 
-/// Registers the accept script of a listening channel.
+/// Makes a protocol, in the channel's home.
+pub type NativeMaker = Box<dyn FnOnce(&Arc<Channel>) -> Result<Rc<dyn Native>> + Send>;
+
+/// Hands a channel over to a protocol that is made in the reactor thread which
+/// becomes the channel's home. `None` when it is done; else the calling thread
+/// shall be the home, and the maker comes back.
+pub fn assign_native(
+    channel: &Arc<Channel>,
+    script: &Obj,
+    maker: NativeMaker,
+) -> Result<Option<NativeMaker>> {
+    let condition = Condition::parse("rw")?;
+    let registration = Registration { script: script.text().into(), condition };
+    let mut maker = Some(maker);
+    let mut errand = || Errand::Native(maker.take().expect("asked for once"));
+    let done = assign(channel, &mut errand, condition, None, &registration)?;
+    Ok(if done { None } else { maker })
+}
+
+/// Registers the accept script of a listening channel: in each reactor thread,
+/// if there are any, else in the calling thread.
 pub fn listen(interp: Interp, channel: &Arc<Channel>, script: &Obj) -> Result<()> {
-    let bound = Bound { interp, action: Action::Accept(Rc::new(Script::new(script))) };
+    if socks::destination(channel).is_some() || member().is_some() {
+        let members = socks::members();
+        if !members.is_empty() {
+            return share(channel, &script.text(), members);
+        }
+    }
+    let bound = Bound { interp, action: Action::Accept(Rc::new(Script::new(script)), None) };
     enter(channel, bound, Condition::parse("r")?, None, None)
 }
 
@@ -210,11 +270,15 @@ pub(super) fn shake_hands(
     channel: &Arc<Channel>,
     timeout: Duration,
 ) -> Result<()> {
-    let Some(script) = accept.script() else { return Err(Error::new("could not register callback")) };
+    let Some(script) = accept.script() else { return Err(refused()) };
     let action = Action::Handshake(Rc::clone(script), listener);
     let bound = Bound { interp: accept.interp, action };
     let timeout = Some(timeout).filter(|t| !t.is_zero());
     enter(channel, bound, Condition::parse("r")?, timeout, None)
+}
+
+fn refused() -> Error {
+    Error::new("could not register callback")
 }
 
 fn enter(
@@ -224,62 +288,196 @@ fn enter(
     timeout: Option<Duration>,
     registration: Option<Registration>,
 ) -> Result<()> {
-    let refused = || Error::new("could not register callback");
     let home = current().ok_or_else(refused)?;
-    let fd = channel.fd();
-    let bound = Rc::new(bound);
-    if channel.has_failed() {
-        // Whoever comes late hears of it, too.
-        channel.fail();
-    }
-    let (key, moved) = channel.change_callback(|callback| {
-        let mut moved = false;
-        let mut reactor = home.reactor.borrow_mut();
-        let key = match &callback.place {
-            Some(place) if Arc::ptr_eq(&place.mailbox, reactor.mailbox()) => {
-                let binding = reactor.payload_mut(place.key).ok_or_else(refused)?;
-                binding.bound = bound;
-                binding.generation = binding.generation.wrapping_add(1);
-                binding.timeout = timeout;
-                binding.wants_shutdown = condition.wants_shutdown();
-                let key = place.key;
-                reactor.set_interest(key, condition.interest());
-                key
-            }
-            elsewhere => {
-                let binding = Binding {
-                    channel: Arc::clone(channel),
-                    bound,
-                    generation: 0,
-                    timeout,
-                    wants_shutdown: condition.wants_shutdown(),
-                };
-                let key = reactor.add(fd, condition.interest(), binding).map_err(|_| refused())?;
-                if let Some(old) = elsewhere {
-                    moved = true;
-                    old.mailbox.send(Message::Remove(old.key));
-                }
-                let mailbox = Arc::clone(reactor.mailbox());
-                callback.place = Some(Place { mailbox, key, thread: here() });
-                key
-            }
-        };
-        reactor.set_deadline(key, timeout.map(|t| Instant::now() + t));
-        // What is known of a channel's readiness already is no edge any more.
-        reactor.queue_if_ready(key);
+    let entering = Entering { bound: Rc::new(bound), condition, timeout, seat: None };
+    let (key, moved) = channel.change_registration(|callback, generation| {
+        let others = callback.take_others(home.reactor.borrow().mailbox());
+        let key = home.place(channel, callback, entering, generation)?;
         callback.registration = registration;
-        Ok((key, moved))
+        others.iter().for_each(|place| place.tell(Message::Remove));
+        Ok((key, !others.is_empty()))
     })?;
-    if fd.is_none() {
-        // It may have been connected since it was looked at, before there was
-        // anybody to tell.
-        home.attach(key);
-    }
+    home.settle_in(channel, key);
     if moved {
         // An older entry from the time when it was at home here goes now.
         home.read_mail();
     }
     Ok(())
+}
+
+/// What a reactor thread is to do for a channel. The script comes as text.
+enum Errand {
+    Callback(Box<str>),
+    Accept(Box<str>, Arc<[Arc<Member>]>),
+    Native(NativeMaker),
+}
+
+/// A registration on its way to the channel's home.
+struct Letter {
+    channel: Arc<Channel>,
+    generation: u32,
+    errand: Errand,
+    condition: Condition,
+    timeout: Option<Duration>,
+    /// Counts it to the load of that thread already.
+    seat: Option<Seat>,
+}
+
+impl Letter {
+    fn send(self, member: &Arc<Member>) -> std::result::Result<(), Message> {
+        member.mailbox().offer(Message::Run(Box::new(move || adopt(self))))
+    }
+}
+
+/// Where a channel will be at home in a reactor thread.
+fn place_in(member: &Arc<Member>) -> Place {
+    Place {
+        mailbox: Arc::clone(member.mailbox()),
+        key: None,
+        thread: member.thread(),
+        name: Arc::clone(member.name()),
+        member: Some(Arc::clone(member)),
+    }
+}
+
+/// Sends a registration to the reactor thread that shall have the channel.
+/// False when the calling thread shall.
+fn assign(
+    channel: &Arc<Channel>,
+    errand: impl FnOnce() -> Errand,
+    condition: Condition,
+    timeout: Option<Duration>,
+    registration: &Registration,
+) -> Result<bool> {
+    let Some(member) = socks::destination(channel) else { return Ok(false) };
+    if member.mailbox().is_closed() {
+        return Ok(false);
+    }
+    channel.change_registration(|callback, generation| {
+        let known = callback.place_at(member.mailbox()).is_some();
+        let letter = Letter {
+            channel: Arc::clone(channel),
+            generation,
+            errand: errand(),
+            condition,
+            timeout,
+            seat: (!known).then(|| member.seat()),
+        };
+        // Under the lock, so that letters come in the order of registrations.
+        letter.send(&member).map_err(|_| Error::new(format!("thread \"{}\" has ended", member.name())))?;
+        let others = callback.take_others(member.mailbox());
+        callback.place.get_or_insert_with(|| place_in(&member));
+        callback.registration =
+            Some(Registration { script: registration.script.clone(), condition: registration.condition });
+        others.iter().for_each(|place| place.tell(Message::Remove));
+        Ok(true)
+    })
+}
+
+/// Has several reactor threads accept from a listener.
+fn share(channel: &Arc<Channel>, script: &str, members: Arc<[Arc<Member>]>) -> Result<()> {
+    let condition = Condition::parse("r")?;
+    channel.change_registration(|callback, generation| {
+        let old: Vec<Place> = callback.place.take().into_iter().chain(callback.fellows.drain(..)).collect();
+        old.iter().for_each(|place| place.tell(Message::Remove));
+        for member in members.iter() {
+            let letter = Letter {
+                channel: Arc::clone(channel),
+                generation,
+                errand: Errand::Accept(script.into(), Arc::clone(&members)),
+                condition,
+                timeout: None,
+                seat: Some(member.seat()),
+            };
+            if letter.send(member).is_ok() {
+                match callback.place {
+                    None => callback.place = Some(place_in(member)),
+                    Some(_) => callback.fellows.push(place_in(member)),
+                }
+            }
+        }
+        if callback.place.is_some() { Ok(()) } else { Err(refused()) }
+    })
+}
+
+/// Enters what another thread has registered for this one.
+fn adopt(letter: Letter) {
+    let Letter { channel, generation, errand, condition, timeout, seat } = letter;
+    if channel.is_closed() || channel.generation() != generation {
+        return;
+    }
+    let Some(home) = current() else { return };
+    let entered = home.adopted(&channel, errand).and_then(|bound| {
+        let entering = Entering { bound: Rc::new(bound), condition, timeout, seat };
+        channel.change_callback(|callback| {
+            // A later registration has taken its place.
+            if channel.generation() != generation {
+                return Ok(None);
+            }
+            home.place(&channel, callback, entering, generation).map(Some)
+        })
+    });
+    match entered {
+        Ok(Some(key)) => home.settle_in(&channel, key),
+        Ok(None) => {}
+        Err(_) if channel.is_closed() => {}
+        Err(error) => {
+            log::write(log::ERROR, &format!("{}: {}", channel.name(), error.message));
+            close(&channel);
+        }
+    }
+}
+
+/// A connection that one reactor thread has accepted and another shall have.
+pub(super) struct Arrival {
+    pub(super) listener: Arc<Channel>,
+    pub(super) accepted: Arc<Channel>,
+    /// The time for its TLS handshake, if there is one to be made.
+    pub(super) handshake: Option<Duration>,
+    _seat: Seat,
+}
+
+/// Hands a connection over. It comes back when that thread has ended.
+pub(super) fn hand_over(
+    member: &Arc<Member>,
+    listener: &Arc<Channel>,
+    accepted: &Arc<Channel>,
+    handshake: Option<Duration>,
+) -> bool {
+    let arrival = Arrival {
+        listener: Arc::clone(listener),
+        accepted: Arc::clone(accepted),
+        handshake,
+        _seat: member.seat(),
+    };
+    let arrive = move || match current() {
+        Some(home) => home.arrivals.borrow_mut().push_back(arrival),
+        None => close(&arrival.accepted),
+    };
+    member.mailbox().offer(Message::Run(Box::new(arrive))).is_ok()
+}
+
+/// Makes the calling thread, which has a home, a reactor thread.
+pub fn enlist(interp: Interp) -> Result<Arc<Member>> {
+    let home = current().ok_or_else(refused)?;
+    let member = Member::of_this_thread(home.reactor.borrow().mailbox());
+    let _ = home.member.set((Arc::clone(&member), interp));
+    Ok(member)
+}
+
+/// The reactor thread that the calling thread is.
+pub(super) fn member() -> Option<Arc<Member>> {
+    current().and_then(|home| home.member.get().map(|(member, _)| Arc::clone(member)))
+}
+
+/// Whether the calling thread has no channel, and none is on its way; then
+/// there will be none.
+pub fn vacate() -> bool {
+    current().is_none_or(|home| {
+        home.reactor.borrow().is_empty()
+            && home.arrivals.borrow().is_empty()
+            && home.reactor.borrow().mailbox().close_if_empty()
+    })
 }
 
 /// Whether the calling thread is inside a callback: what waits there makes all
@@ -290,14 +488,16 @@ pub fn in_callback() -> bool {
 
 /// Closes a channel and removes its entry, wherever that is.
 pub fn close(channel: &Channel) {
-    let Some(place) = channel.close() else { return };
-    if place.thread == here() {
-        if let Some(home) = current() {
-            let removed = home.reactor.borrow_mut().remove(place.key, None);
-            drop(removed); // gives back Tcl values: not under the borrow
+    let (place, fellows) = channel.close();
+    for place in place.iter().chain(&fellows) {
+        match (place.key, current().filter(|_| place.thread == here())) {
+            (Some(key), Some(home)) => {
+                let removed = home.reactor.borrow_mut().remove(key, None);
+                drop(removed); // gives back Tcl values: not under the borrow
+            }
+            // One that is on its way finds the channel closed.
+            _ => place.tell(Message::Remove),
         }
-    } else {
-        place.mailbox.send(Message::Remove(place.key));
     }
 }
 
@@ -305,6 +505,9 @@ pub fn close(channel: &Channel) {
 /// channel that is at home here: the process is about to end.
 pub fn shutdown() {
     if let Some(home) = current() {
+        if home.member.get().is_some() {
+            home.take_last_mail();
+        }
         home.shut(|_| true, true);
     }
 }
@@ -326,6 +529,7 @@ fn close_down() {
     let taken = HOME.with(|slot| slot.take());
     if let Some((home, installed)) = taken {
         drop(installed);
+        home.take_last_mail();
         home.shut(|_| true, false);
     }
 }
@@ -347,6 +551,111 @@ impl Home {
         }
     }
 
+    /// Makes an entry, or changes the one that is there. Under the lock of the
+    /// channel's registration.
+    fn place(
+        &self,
+        channel: &Arc<Channel>,
+        callback: &mut Callback,
+        entering: Entering,
+        generation: u32,
+    ) -> Result<Key> {
+        let Entering { bound, condition, timeout, seat } = entering;
+        let own = matches!(bound.action, Action::Accept(..)).then(Readiness::default);
+        let mut reactor = self.reactor.borrow_mut();
+        let known = callback.place_at(reactor.mailbox()).and_then(|place| place.key);
+        let key = match known {
+            Some(key) => {
+                let binding = reactor.payload_mut(key).ok_or_else(refused)?;
+                binding.bound = bound;
+                binding.generation = generation;
+                binding.timeout = timeout;
+                binding.wants_shutdown = condition.wants_shutdown();
+                if let (Some(own), None) = (std::mem::replace(&mut binding.own, None), &own) {
+                    // A listener that gets a callback.
+                    channel.readiness.set(own.get());
+                }
+                binding.own = own;
+                reactor.set_interest(key, condition.interest());
+                key
+            }
+            None => {
+                let seat = seat.or_else(|| self.member.get().map(|(member, _)| member.seat()));
+                let binding = Binding {
+                    channel: Arc::clone(channel),
+                    bound,
+                    generation,
+                    timeout,
+                    wants_shutdown: condition.wants_shutdown(),
+                    own,
+                    _seat: seat,
+                };
+                let key = reactor.add(channel.fd(), condition.interest(), binding).map_err(|_| refused())?;
+                match callback.place_at(reactor.mailbox()) {
+                    Some(place) => place.key = Some(key),
+                    None => {
+                        callback.place = Some(Place {
+                            mailbox: Arc::clone(reactor.mailbox()),
+                            key: Some(key),
+                            thread: here(),
+                            name: Arc::clone(&self.name),
+                            member: self.member.get().map(|(member, _)| Arc::clone(member)),
+                        });
+                    }
+                }
+                key
+            }
+        };
+        reactor.set_deadline(key, timeout.map(|t| Instant::now() + t));
+        // What is known of a channel's readiness already is no edge any more.
+        reactor.queue_if_ready(key);
+        Ok(key)
+    }
+
+    /// What else is to be done for an entry that was just made or changed.
+    fn settle_in(&self, channel: &Channel, key: Key) {
+        if channel.has_failed() {
+            // Whoever comes late hears of it, too.
+            channel.fail();
+            self.reactor.borrow_mut().queue_if_ready(key);
+        }
+        // Without a descriptor so far: it may have been connected since it was
+        // looked at, before there was anybody to tell.
+        self.attach(key);
+    }
+
+    /// What is to be called for an errand that came from another thread.
+    fn adopted(&self, channel: &Arc<Channel>, errand: Errand) -> Result<Bound> {
+        let ended = || Error::new("the thread of its callback has ended");
+        let interp = self.member.get().map(|(_, interp)| *interp).ok_or_else(ended)?;
+        if interp.is_deleted() {
+            return Err(ended());
+        }
+        let script = |text: &str| Rc::new(Script::new(&Obj::from_str(text)));
+        let action = match errand {
+            Errand::Callback(text) => Action::Callback(script(&text)),
+            Errand::Accept(text, fellows) => Action::Accept(script(&text), Some(fellows)),
+            Errand::Native(make) => {
+                let native = make(channel)?;
+                // It may find something at once, without an edge.
+                channel.readiness.set(MAYBE_READABLE);
+                Action::Native(native)
+            }
+        };
+        Ok(Bound { interp, action })
+    }
+
+    /// Does what was asked for until now; nobody can ask for more.
+    fn take_last_mail(&self) {
+        let mailbox = Arc::clone(self.reactor.borrow().mailbox());
+        for message in mailbox.close() {
+            self.heed(message);
+        }
+        for arrival in self.arrivals.take() {
+            close(&arrival.accepted);
+        }
+    }
+
     /// Gives an entry the descriptor of its channel, if that has one by now.
     pub(super) fn attach(&self, key: Key) {
         let Some((channel, _)) = self.peek(key) else { return };
@@ -364,8 +673,7 @@ impl Home {
         let Some((channel, _)) = self.peek(key) else { return };
         let mut reactor = self.reactor.borrow_mut();
         // A channel that has come back is registered under another key.
-        let is_back =
-            channel.place().is_some_and(|p| Arc::ptr_eq(&p.mailbox, reactor.mailbox()) && p.key != key);
+        let is_back = channel.is_at_under_another(reactor.mailbox(), key);
         let removed = reactor.remove(key, if is_back { None } else { channel.fd() });
         drop(reactor);
         drop(removed); // gives back Tcl values: not under the borrow
@@ -385,7 +693,7 @@ impl Home {
             self.reactor.borrow().iter().filter(|(_, b)| of(&b.bound)).map(|(key, _)| key).collect();
         for key in keys {
             let Some((channel, bound)) = self.peek(key) else { continue };
-            if channel.is_home_elsewhere() {
+            if channel.is_home_elsewhere() || channel.leave(self.reactor.borrow().mailbox()) {
                 self.remove(key);
                 continue;
             }

@@ -7,12 +7,13 @@
 
 use super::accept::{self, Next};
 use super::channel::Channel;
-use super::home::{close, log_script_error, shake_hands, Action, Bound, Home};
+use super::home::{close, hand_over, log_script_error, shake_hands, Action, Arrival, Bound, Home};
 use super::native::Turn;
+use super::socks;
 use crate::base::log;
 use crate::net::tls::Stop;
 use crate::net::wait::Direction;
-use crate::reactor::{Key, Message, ERROR, MAYBE_READABLE, READABLE, WRITABLE};
+use crate::reactor::{Key, Message, Readiness, ERROR, MAYBE_READABLE, READABLE, WRITABLE};
 use crate::tcl::event_source::EventSource;
 use crate::tcl::script::{Call, Completion, Prepared};
 use crate::tcl::Obj;
@@ -33,6 +34,9 @@ const LINGER: Duration = Duration::from_micros(40);
 /// A home is busy when its last slice ended this recently.
 const BUSY: Duration = Duration::from_micros(200);
 
+/// When a deadline is looked at again that has passed while a callback ran.
+const RETRY: Duration = Duration::from_millis(10);
+
 /// Connections accepted before other channels have their turn.
 const ACCEPTS: usize = 64;
 
@@ -52,6 +56,13 @@ pub(super) struct Slice {
     now: Instant,
     /// Entries left of this round, those that were ready when it began.
     left: usize,
+    /// Connections left of this round that other threads have accepted.
+    arrived: usize,
+    /// When it began, when the script that runs was called, and the time spent
+    /// on looking for more.
+    began: Instant,
+    called: Instant,
+    lingered: Duration,
     /// Whether to look for more when nothing is ready.
     linger: bool,
     step: Step,
@@ -86,6 +97,8 @@ enum Step {
     Accept(usize),
     /// Go on with the entry's TLS handshake.
     Handshake,
+    /// Call the accept script for a connection that another thread has accepted.
+    Arrived,
     /// Let the entry's native protocol go on, so many scripts at most.
     Native(usize),
     /// A script that a protocol has named runs; afterwards so many more.
@@ -102,8 +115,8 @@ enum Step {
 enum Accept {
     /// A connection; the handle for the script.
     Script(Obj),
-    /// A connection whose handshake has begun.
-    Handshake,
+    /// A connection whose handshake has begun, or that another thread has.
+    Passed,
     /// Nothing more, for now.
     Nothing,
 }
@@ -123,7 +136,7 @@ impl EventSource for Home {
 
     fn longest_wait(&self) -> Option<Duration> {
         let reactor = self.reactor.borrow();
-        if reactor.ready_count() > 0 {
+        if reactor.ready_count() > 0 || !self.arrivals.borrow().is_empty() {
             return Some(Duration::ZERO);
         }
         reactor.next_timer().map(|at| at.saturating_duration_since(Instant::now()))
@@ -134,7 +147,9 @@ impl EventSource for Home {
             return false;
         }
         let reactor = self.reactor.borrow();
-        reactor.ready_count() > 0 || reactor.next_timer().is_some_and(|at| at <= Instant::now())
+        reactor.ready_count() > 0
+            || !self.arrivals.borrow().is_empty()
+            || reactor.next_timer().is_some_and(|at| at <= Instant::now())
     }
 
     fn begin(&self) {
@@ -143,6 +158,10 @@ impl EventSource for Home {
             end: now,
             now,
             left: 0,
+            arrived: 0,
+            began: now,
+            called: now,
+            lingered: Duration::ZERO,
             linger: false,
             step: Step::Idle,
             entry: None,
@@ -152,6 +171,9 @@ impl EventSource for Home {
         slice.end = now + LENGTH;
         slice.now = now;
         slice.left = 0;
+        slice.arrived = 0;
+        slice.began = now;
+        slice.lingered = Duration::ZERO;
         slice.linger = self.last_slice.get().is_some_and(|last| now - last < BUSY);
         if !slice.linger {
             // Since the last slice there was time for idle callbacks.
@@ -165,13 +187,22 @@ impl EventSource for Home {
         let mut slices = self.slices.borrow_mut();
         let slice = slices.last_mut()?;
         if self.advance(slice) {
+            if let Some((member, _)) = self.member.get() {
+                slice.called = Instant::now();
+                member.begin_script(slice.called);
+            }
             return slice.call.call();
         }
         slice.entry = None;
         let over = slices.pop();
+        let is_outermost = slices.is_empty();
         drop(slices);
+        let now = Instant::now();
+        if let (Some((member, _)), Some(slice), true) = (self.member.get(), &over, is_outermost) {
+            member.count_busy((now - slice.began).saturating_sub(slice.lingered));
+        }
         self.spare_slices.borrow_mut().extend(over);
-        self.last_slice.set(Some(Instant::now()));
+        self.last_slice.set(Some(now));
         self.release();
         None
     }
@@ -191,6 +222,9 @@ impl EventSource for Home {
     fn finished(&self, code: i32) {
         let mut slices = self.slices.borrow_mut();
         let Some(slice) = slices.last_mut() else { return };
+        if let Some((member, _)) = self.member.get() {
+            member.count(slice.called.elapsed());
+        }
         let completion = slice.call.complete(code);
         let Some(entry) = &mut slice.entry else { return };
         slice.step = match slice.step {
@@ -237,7 +271,10 @@ impl Home {
                         Step::Running(index + 1)
                     }
                     None => {
-                        self.reactor.borrow_mut().queue_if_ready(entry.key);
+                        // While its script runs, whose end will look again.
+                        if !entry.channel.is_running() {
+                            self.reactor.borrow_mut().queue_if_ready(entry.key);
+                        }
                         Step::Idle
                     }
                 },
@@ -256,7 +293,7 @@ impl Home {
                             self.prepare(&mut slice.call, entry, &handle, false);
                             Step::Accepting(left - 1)
                         }
-                        Accept::Handshake => Step::Accept(left - 1),
+                        Accept::Passed => Step::Accept(left - 1),
                         Accept::Nothing => {
                             self.reactor.borrow_mut().queue_if_ready(entry.key);
                             Step::Idle
@@ -264,6 +301,13 @@ impl Home {
                     }
                 }
                 (Step::Handshake, Some(entry)) => match self.handshake(entry) {
+                    Some(handle) => {
+                        self.prepare(&mut slice.call, entry, &handle, false);
+                        Step::Accepting(0)
+                    }
+                    None => Step::Idle,
+                },
+                (Step::Arrived, Some(entry)) => match self.introduce(entry) {
                     Some(handle) => {
                         self.prepare(&mut slice.call, entry, &handle, false);
                         Step::Accepting(0)
@@ -309,6 +353,15 @@ impl Home {
                 self.give_way.set(true);
                 return None;
             }
+            if slice.arrived > 0 {
+                slice.arrived -= 1;
+                let arrival = self.arrivals.borrow_mut().pop_front();
+                slice.entry = arrival.and_then(|arrival| self.arrived(arrival));
+                if slice.entry.is_some() {
+                    return Some(Step::Arrived);
+                }
+                continue;
+            }
             if slice.left == 0 {
                 self.hear();
                 let mut reactor = self.reactor.borrow_mut();
@@ -316,13 +369,17 @@ impl Home {
                     if reactor.next_timer().is_some() { reactor.take_expired(Instant::now()) } else { None };
                 slice.left = reactor.ready_count();
                 drop(reactor);
+                slice.arrived = self.arrivals.borrow().len();
                 if let Some(key) = expired {
-                    slice.left = 0;
+                    (slice.left, slice.arrived) = (0, 0);
                     slice.entry = self.serving(key);
                     return Some(Step::Expired);
                 }
+                if slice.arrived > 0 {
+                    continue;
+                }
                 if slice.left == 0 {
-                    if slice.linger && self.linger(slice.end) {
+                    if slice.linger && self.linger(slice) {
                         continue;
                     }
                     return None;
@@ -339,7 +396,7 @@ impl Home {
                 Some(entry) if entry.channel.is_home_elsewhere() => {}
                 Some(entry) => {
                     return Some(match entry.bound.action {
-                        Action::Accept(_) => Step::Accept(ACCEPTS),
+                        Action::Accept(..) => Step::Accept(ACCEPTS),
                         Action::Callback(_) => Step::Reasons(0),
                         Action::Handshake(..) => Step::Handshake,
                         Action::Native(_) => Step::Native(NATIVE_CALLS),
@@ -373,16 +430,17 @@ impl Home {
     }
 
     /// Looks for more for a short time. True when there is something.
-    fn linger(&self, end: Instant) -> bool {
-        let end = end.min(Instant::now() + LINGER);
-        while Instant::now() < end {
+    fn linger(&self, slice: &mut Slice) -> bool {
+        let begin = Instant::now();
+        let end = slice.end.min(begin + LINGER);
+        let mut found = false;
+        while !found && Instant::now() < end {
             std::thread::yield_now();
             self.hear();
-            if self.reactor.borrow().ready_count() > 0 {
-                return true;
-            }
+            found = self.reactor.borrow().ready_count() > 0 || !self.arrivals.borrow().is_empty();
         }
-        false
+        slice.lingered += begin.elapsed();
+        found
     }
 
     /// Collects events and messages, without waiting.
@@ -399,11 +457,16 @@ impl Home {
     pub(super) fn read_mail(&self) {
         let mailbox = Arc::clone(self.reactor.borrow().mailbox());
         for message in mailbox.take() {
-            match message {
-                Message::Nudge(key) => self.reactor.borrow_mut().queue_if_ready(key),
-                Message::Remove(key) => self.remove(key),
-                Message::Attach(key) => self.attach(key),
-            }
+            self.heed(message);
+        }
+    }
+
+    pub(super) fn heed(&self, message: Message) {
+        match message {
+            Message::Nudge(key) => self.reactor.borrow_mut().queue_if_ready(key),
+            Message::Remove(key) => self.remove(key),
+            Message::Attach(key) => self.attach(key),
+            Message::Run(errand) => errand(),
         }
     }
 
@@ -424,7 +487,11 @@ impl Home {
             channel.readiness.clear(REASONS[index]);
         }
         // The script before may have handed the channel to a native protocol.
-        if !self.refresh(entry) || !matches!(entry.bound.action, Action::Callback(_)) {
+        if !self.refresh(entry)
+            || !matches!(entry.bound.action, Action::Callback(_))
+            || entry.generation != entry.channel.generation()
+        {
+            // Or another thread has registered anew, whose letter is on its way.
             entry.channel.end_callback();
             return None;
         }
@@ -436,8 +503,8 @@ impl Home {
     fn expire(&self, entry: &mut Serving) -> bool {
         let (key, channel) = (entry.key, &entry.channel);
         match entry.bound.action {
-            Action::Accept(_) => {
-                channel.readiness.set(READABLE);
+            Action::Accept(..) => {
+                self.set_own(key, |own| own.set(READABLE));
                 self.reactor.borrow_mut().queue_if_ready(key);
                 return false;
             }
@@ -454,19 +521,65 @@ impl Home {
             }
             Action::Callback(_) => {}
         }
-        // While a callback runs, the deadline is set anew when it ends.
-        if channel.is_closed() || channel.is_home_elsewhere() || !channel.begin_callback() {
+        if channel.is_closed() || channel.is_home_elsewhere() {
+            return false;
+        }
+        if !channel.begin_callback() {
+            // While a callback runs, the deadline is set anew when it ends; not
+            // when it is one of another thread, where the channel was before.
+            self.reactor.borrow_mut().set_deadline(key, Some(Instant::now() + RETRY));
             return false;
         }
         let ended = channel.change_callback(|callback| {
-            callback.registration = None;
-            self.quiet(key);
-            Ok(())
+            // Registered anew by another thread: that has a time of its own.
+            let is_old = channel.generation() != entry.generation;
+            if !is_old {
+                callback.registration = None;
+                self.quiet(key);
+            }
+            Ok(!is_old)
         });
-        if ended.is_err() {
+        let ended = ended.unwrap_or(false);
+        if !ended {
             channel.end_callback();
         }
-        ended.is_ok()
+        ended
+    }
+
+    /// Changes what is remembered of a listener's readiness.
+    fn set_own(&self, key: Key, change: impl FnOnce(&Readiness)) {
+        if let Some(own) = self.reactor.borrow().payload(key).and_then(|binding| binding.own.as_ref()) {
+            change(own);
+        }
+    }
+
+    /// The listener's entry here, for a connection that another thread has
+    /// accepted; a TLS handshake is begun.
+    fn arrived(&self, arrival: Arrival) -> Option<Serving> {
+        let Arrival { listener, accepted, handshake, .. } = arrival;
+        let key = listener.key_at(self.reactor.borrow().mailbox());
+        let serving = key.and_then(|key| self.serving(key));
+        let serving = serving.filter(|entry| {
+            matches!(entry.bound.action, Action::Accept(..)) && !entry.bound.interp.is_deleted()
+        });
+        let Some(mut entry) = serving else {
+            // Nobody listens any more.
+            close(&accepted);
+            return None;
+        };
+        if let Some(timeout) = handshake {
+            if shake_hands(&entry.bound, entry.key, &accepted, timeout).is_err() {
+                close(&accepted);
+            }
+            return None;
+        }
+        entry.accepted = Some(accepted);
+        Some(entry)
+    }
+
+    /// Gives a connection that has arrived its name; the handle.
+    fn introduce(&self, entry: &Serving) -> Option<Obj> {
+        entry.accepted.as_ref().map(accept::introduce)
     }
 
     fn prepare(&self, call: &mut Prepared, entry: &Serving, word: &Obj, keep: bool) {
@@ -480,27 +593,47 @@ impl Home {
     fn accept(&self, entry: &mut Serving) -> Accept {
         // Asked anew each time: the script may close the listener, or give it
         // a callback.
-        let still = self.refresh(entry) && matches!(entry.bound.action, Action::Accept(_));
+        let still = self.refresh(entry) && matches!(entry.bound.action, Action::Accept(..));
         if !still || entry.bound.interp.is_deleted() {
             return Accept::Nothing;
         }
         match accept::next(&entry.channel) {
-            Next::Channel(accepted, handle) => {
+            Next::Channel(accepted) => {
+                if self.pass_on(entry, &accepted, None) {
+                    return Accept::Passed;
+                }
+                let handle = accept::introduce(&accepted);
                 entry.accepted = Some(accepted);
                 Accept::Script(handle)
             }
             Next::Handshake(accepted, timeout) => {
-                if shake_hands(&entry.bound, entry.key, &accepted, timeout).is_err() {
+                let passed = self.pass_on(entry, &accepted, Some(timeout));
+                if !passed && shake_hands(&entry.bound, entry.key, &accepted, timeout).is_err() {
                     close(&accepted);
                 }
-                Accept::Handshake
+                Accept::Passed
             }
-            Next::None => Accept::Nothing,
+            Next::None => {
+                // The next connection is a new edge, which this thread has
+                // still to hear.
+                self.set_own(entry.key, |own| own.clear(READABLE));
+                Accept::Nothing
+            }
             Next::Pause(pause) => {
+                self.set_own(entry.key, |own| own.clear(READABLE));
                 self.reactor.borrow_mut().set_deadline(entry.key, Some(Instant::now() + pause));
                 Accept::Nothing
             }
         }
+    }
+
+    /// Gives a connection to another reactor thread that has fewer. Whether one
+    /// has taken it.
+    fn pass_on(&self, entry: &Serving, accepted: &Arc<Channel>, handshake: Option<Duration>) -> bool {
+        let Action::Accept(_, Some(fellows)) = &entry.bound.action else { return false };
+        let Some((me, _)) = self.member.get() else { return false };
+        socks::better_placed(fellows, me)
+            .is_some_and(|other| hand_over(&other, &entry.channel, accepted, handshake))
     }
 
     /// Goes on with a TLS handshake. When it is done, and there is still
@@ -532,7 +665,7 @@ impl Home {
         let accept = reactor.payload(listener).map(|b| Rc::clone(&b.bound));
         drop(reactor);
         match accept {
-            Some(bound) if matches!(bound.action, Action::Accept(_)) && !bound.interp.is_deleted() => {
+            Some(bound) if matches!(bound.action, Action::Accept(..)) && !bound.interp.is_deleted() => {
                 entry.bound = bound;
                 entry.accepted = Some(Arc::clone(channel));
                 Some(accept::introduce(channel))
@@ -602,11 +735,6 @@ impl Home {
                 reactor.set_deadline(key, Some(Instant::now()));
             }
             _ => {}
-        }
-        // Another home that the channel has found meanwhile could not call
-        // while we did.
-        if channel.is_home_elsewhere() {
-            channel.nudge();
         }
     }
 

@@ -15,6 +15,11 @@ mod mailbox;
 mod readiness;
 mod timers;
 
+/// The atomics of `readiness`; its model test has others.
+mod sync {
+    pub use std::sync::atomic::{AtomicU8, Ordering};
+}
+
 pub use mailbox::{Mailbox, Message};
 pub use readiness::{Readiness, CROSSED, ERROR, HANGUP, MAYBE_READABLE, READABLE, URGENT, WRITABLE};
 
@@ -55,6 +60,12 @@ impl Key {
 pub trait Payload {
     /// Where the descriptor's readiness is remembered.
     fn readiness(&self) -> &Readiness;
+
+    /// Whether the descriptor is another reactor's by now: what this one still
+    /// hears of it may be outdated there.
+    fn has_moved(&self) -> bool {
+        false
+    }
 }
 
 struct Entry<P> {
@@ -252,7 +263,15 @@ impl<P: Payload> Reactor<P> {
             else {
                 continue;
             };
+            if entry.payload.has_moved() {
+                continue;
+            }
             entry.payload.readiness().hear(bits(event));
+            if entry.payload.has_moved() {
+                // Just now: the other one shall look itself.
+                entry.payload.readiness().doubt();
+                continue;
+            }
             if !entry.queued && entry.payload.readiness().wants(entry.interest) {
                 entry.queued = true;
                 self.ready.push_back(key);

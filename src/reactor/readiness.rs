@@ -5,7 +5,7 @@
 //! writes clears the bit *before* the system call and sets it again after it
 //! when there is reason to; an edge that arrives in between sets it too.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use super::sync::{AtomicU8, Ordering};
 
 /// Data, end of file or an error waits: a read will not block.
 pub const READABLE: u8 = 1;
@@ -30,8 +30,14 @@ pub const URGENT: u8 = 64;
 pub const CROSSED: u8 = 128;
 
 /// Readiness bits of a descriptor.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Readiness(AtomicU8);
+
+impl Default for Readiness {
+    fn default() -> Readiness {
+        Readiness(AtomicU8::new(0))
+    }
+}
 
 impl Readiness {
     /// The bits.
@@ -53,6 +59,12 @@ impl Readiness {
             bits |= WRITABLE | MAYBE_READABLE;
         }
         self.set(bits);
+    }
+
+    /// What was heard last may be outdated: whoever acts on it asks first.
+    pub(super) fn doubt(&self) {
+        self.set(MAYBE_READABLE);
+        self.clear(READABLE);
     }
 
     /// Takes note that a script is being told of the error condition.

@@ -17,6 +17,7 @@ pub mod obj;
 pub mod object_command;
 pub mod script;
 pub mod text_buffer;
+pub mod thread;
 
 pub use command::{Failure, Outcome};
 pub use interp::Interp;

@@ -193,9 +193,9 @@ impl Talk {
         Ok(talk)
     }
 
-    /// Whether a request that was read already has not been refused.
-    pub fn is_accepted(&self) -> bool {
-        self.inner.borrow().phase != Phase::Lingering
+    /// Whether a server with these settings accepts a request.
+    pub fn would_accept(head: &RequestHead, settings: &Settings) -> bool {
+        accept(head, settings).is_ok()
     }
 
     /// When to look at the time again.

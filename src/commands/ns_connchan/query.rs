@@ -46,7 +46,7 @@ pub(super) fn list(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
             let (script, condition) = status.callback.unwrap_or_default();
             Obj::from_list(&[
                 Obj::from_str(&channel.name()),
-                Obj::from_str(status.thread),
+                Obj::from_str(&status.thread),
                 Obj::from_str(&system_time_dotted(status.started)),
                 Obj::from_str(status.driver),
                 Obj::from_str(&status.peer),
@@ -100,6 +100,8 @@ pub(super) fn status(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         pairs.push(("alpn", Obj::from_str(&tls.alpn)));
         pairs.push(("tlspeer", Obj::from_str(&tls.peer)));
     }
+    let homes: Vec<Obj> = status.homes.iter().map(|name| Obj::from_str(name)).collect();
+    pairs.push(("thread", Obj::from_list(&homes)));
     interp.set_result(&Obj::from_pairs(pairs));
     Ok(())
 }
