@@ -10,6 +10,7 @@ pub mod connchan;
 pub mod http;
 pub mod net;
 pub mod reactor;
+pub mod server;
 pub mod tcl;
 pub mod tcl_sys;
 pub mod websocket;
