@@ -5,6 +5,7 @@ use super::pipeline::{Code, Ended, Run};
 use crate::tcl::script::{Completion, Script};
 use crate::tcl::{Interp, Obj};
 use std::cell::RefCell;
+use std::ffi::CStr;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
@@ -41,7 +42,7 @@ impl InInterp {
         InInterp { interp, code, completion }
     }
 
-    fn global(&self, name: &str) -> Option<Obj> {
+    fn global(&self, name: &CStr) -> Option<Obj> {
         (!self.interp.is_deleted()).then(|| self.interp.global(name)).flatten()
     }
 }
@@ -66,12 +67,12 @@ impl Ended for InInterp {
 
     fn trace(&self) -> String {
         let message = self.result();
-        let trace = self.global("errorInfo").map(|t| t.text().into_owned());
+        let trace = self.global(c"errorInfo").map(|t| t.text().into_owned());
         trace.filter(|t| t.starts_with(&message)).unwrap_or(message)
     }
 
     fn error_class(&self) -> String {
-        let code = self.global("errorCode").and_then(|c| c.elements());
+        let code = self.global(c"errorCode").and_then(|c| c.elements());
         code.and_then(|words| words.first().map(|w| w.text().into_owned())).unwrap_or_default()
     }
 }
