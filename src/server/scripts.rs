@@ -14,6 +14,9 @@ thread_local! {
     /// Tcl's cannot be given back when Tcl has gone.
     static SCRIPTS: RefCell<ManuallyDrop<Vec<Option<Rc<Script>>>>> =
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+    /// The same as values, in connection threads.
+    static OBJECTS: RefCell<ManuallyDrop<Vec<Option<Obj>>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// The script to be evaluated.
@@ -26,6 +29,17 @@ pub fn get(run: &Run) -> Rc<Script> {
             scripts.resize(index + 1, None);
         }
         Rc::clone(scripts[index].get_or_insert_with(make))
+    })
+}
+
+/// The same as a value. Compiled by whoever evaluates it.
+pub fn object(run: &Run) -> Obj {
+    let index = run.id().map_or(0, |id| id as usize + 1);
+    OBJECTS.with_borrow_mut(|objects| {
+        if objects.len() <= index {
+            objects.resize(index + 1, None);
+        }
+        objects[index].get_or_insert_with(|| Obj::from_str(run.text())).clone()
     })
 }
 
