@@ -13,6 +13,7 @@ pub mod http;
 pub mod net;
 pub mod proxy;
 pub mod reactor;
+pub mod server;
 pub mod tcl;
 pub mod tcl_sys;
 pub mod threads;

@@ -7,6 +7,7 @@ use super::home::{log_script_error, Bound};
 use crate::base::{errno, log};
 use crate::net::descriptor::{is_exhausted, raise_limit};
 use crate::net::tls;
+use crate::reactor::READABLE;
 use crate::tcl::script::Completion;
 use crate::tcl::Obj;
 use std::cell::Cell;
@@ -27,6 +28,30 @@ pub(super) enum Next {
     None,
     /// Something, but no descriptor for it: to be tried again after this time.
     Pause(Duration),
+}
+
+/// What waits at a listening channel that a protocol serves.
+pub(crate) enum Taken {
+    /// A connection without a name; of TLS, the handshake is still to be made, in
+    /// this time.
+    Connection(Arc<Channel>, Duration),
+    /// Nothing.
+    None,
+    /// Something, but no descriptor for it: to be tried again after this time.
+    Pause(Duration),
+}
+
+/// Takes the next connection, for a protocol.
+pub(crate) fn take(listening: &Channel) -> Taken {
+    let taken = match next(listening) {
+        Next::Channel(channel) => return Taken::Connection(channel, Duration::ZERO),
+        Next::Handshake(channel, timeout) => return Taken::Connection(channel, timeout),
+        Next::None => Taken::None,
+        Next::Pause(pause) => Taken::Pause(pause),
+    };
+    // The next connection is a new edge, which this thread has still to hear.
+    listening.readiness.clear(READABLE);
+    taken
 }
 
 /// Takes the next connection.
@@ -70,7 +95,7 @@ pub(super) fn introduce(channel: &Arc<Channel>) -> Obj {
 }
 
 /// Says that a handshake was not finished, and why.
-pub(super) fn refuse(channel: &Channel, stop: &tls::Stop) {
+pub(crate) fn refuse(channel: &Channel, stop: &tls::Stop) {
     let reason = match stop {
         tls::Stop::Failed(failure) => failure.of_handshake("accept").message,
         _ => "ssl accept failed: timeout".to_owned(),

@@ -249,6 +249,19 @@ pub fn assign_native(
     Ok(if done { None } else { maker })
 }
 
+/// The protocol on a channel of this thread is over; the channel lives on, and
+/// waits for a callback.
+pub fn release(channel: &Channel) {
+    let (Some(home), Some(place)) = (current(), channel.place()) else { return };
+    let Some(key) = place.key else { return };
+    let mut reactor = home.reactor.borrow_mut();
+    let is_native = |b: &Binding| matches!(b.bound.action, Action::Native(_));
+    if Arc::ptr_eq(&place.mailbox, reactor.mailbox()) && reactor.payload(key).is_some_and(is_native) {
+        reactor.set_interest(key, 0);
+        reactor.set_deadline(key, None);
+    }
+}
+
 /// Registers the accept script of a listening channel: in each reactor thread,
 /// if there are any, else in the calling thread.
 pub fn listen(interp: Interp, channel: &Arc<Channel>, script: &Obj) -> Result<()> {

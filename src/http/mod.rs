@@ -1,9 +1,14 @@
-//! HTTP as bytes: urls taken apart, requests put together. Nothing here opens a
-//! socket or knows of Tcl.
+//! HTTP as bytes: urls and messages taken apart and put together. Nothing here
+//! opens a socket or knows of Tcl.
 #![forbid(unsafe_code)]
 
+pub mod chunked;
+pub mod form;
 pub mod head;
 pub mod request;
+pub mod request_head;
+pub mod status;
+pub mod target;
 pub mod url;
 
 /// Whether `c` is one of the control characters that have no place in a url or

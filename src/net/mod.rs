@@ -13,6 +13,7 @@ pub mod identity;
 pub mod listen;
 pub mod process;
 pub mod receive;
+pub mod send_file;
 pub mod sys;
 pub mod title;
 pub mod tls;

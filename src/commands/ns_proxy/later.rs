@@ -83,7 +83,7 @@ impl Native for Watch {
         Turn::Call(Rc::clone(&self.script))
     }
 
-    fn finished(&self, _channel: &Arc<Channel>, interp: Interp, completion: Completion) {
+    fn finished(&self, _channel: &Arc<Channel>, interp: Interp, completion: Completion, _code: i32) {
         if let Completion::Error(message) = completion {
             home::log_script_error(interp, &message, "nsproxy callback");
         }
