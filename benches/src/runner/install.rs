@@ -157,6 +157,20 @@ impl Install {
         }
     }
 
+    /// What runs a script that needs the library, for 8.6 and for 9.0.
+    pub fn tclsh_commands(&self) -> [Option<Command>; 2] {
+        [self.tclsh86.as_ref(), self.tclsh90.as_ref()].map(|tclsh| {
+            let mut command = Command::new(&tclsh?.program);
+            command.env("TCLLIBPATH", &self.library_path);
+            Some(command)
+        })
+    }
+
+    /// The file of a script in the folder `benches`.
+    pub fn bench_script(&self, name: &str) -> PathBuf {
+        self.root.join("benches").join(name)
+    }
+
     /// Both versions and what was found of them.
     pub fn interpreters(&self) -> [(&'static str, Option<&Tclsh>); 2] {
         [("8.6", self.tclsh86.as_ref()), ("9.0", self.tclsh90.as_ref())]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bench ?quick? ?rounds=N? ?servers=bare,bare90,ns86,ns90,fe86,fe90,py? ?root=DIR?
-//!       ?parts=echo,accept,tls,handshake,idle,memory,ws,broadcast,wsmemory?
+//!       ?parts=echo,accept,tls,handshake,idle,memory,ws,broadcast,wsmemory,proxy?
 //! ```
 //!
 //! `quick` takes two short rounds instead of five. `servers` and `parts` restrict the run while one works on
@@ -25,6 +25,7 @@
 mod install;
 mod measure;
 mod plan;
+mod proxy;
 mod report;
 mod server;
 
@@ -56,6 +57,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
     }
     let mut run = Run {
         findings: Findings::default(),
+        proxy: proxy::Proxy::default(),
         kinds: Vec::new(),
         tls_kinds: Vec::new(),
         ws_kinds: Vec::new(),
@@ -91,6 +93,8 @@ struct Run {
     /// Those that can send to many.
     broadcast_kinds: Vec<Kind>,
     findings: Findings,
+    /// What the part `proxy` has found.
+    proxy: proxy::Proxy,
     /// What did not run and why, each once.
     failures: Vec<String>,
 }
@@ -179,6 +183,13 @@ impl Run {
                 }
                 Part::Ws => self.compare_ws(round),
                 Part::Broadcast => self.compare_broadcast(round),
+                Part::Proxy => {
+                    self.progress(round, "worker processes");
+                    let seconds = if self.options.quick { "0.3" } else { "1" };
+                    for failure in self.proxy.round(&self.install, seconds) {
+                        self.fail(failure);
+                    }
+                }
                 Part::WsMemory => {
                     for kind in in_order_of_round(&self.ws_kinds, round) {
                         let name = kind.name(Transport::WebSocket);

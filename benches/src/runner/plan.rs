@@ -84,6 +84,8 @@ pub enum Part {
     Broadcast,
     /// Memory of idle WebSocket connections.
     WsMemory,
+    /// Worker processes.
+    Proxy,
 }
 
 /// One line of the plan: what a server is put through.
@@ -232,7 +234,7 @@ impl Kind {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    const ALL: [Part; 9] = [
+    const ALL: [Part; 10] = [
         Part::Echo,
         Part::Accept,
         Part::Tls,
@@ -242,6 +244,7 @@ impl Part {
         Part::Ws,
         Part::Broadcast,
         Part::WsMemory,
+        Part::Proxy,
     ];
 
     fn key(self) -> &'static str {
@@ -255,16 +258,17 @@ impl Part {
             Part::Ws => "ws",
             Part::Broadcast => "broadcast",
             Part::WsMemory => "wsmemory",
+            Part::Proxy => "proxy",
         }
     }
 
-    /// What its servers speak.
+    /// What its servers speak, if it has any.
     pub fn transport(self) -> Transport {
         match self {
             Part::Tls | Part::Handshake => Transport::Tls,
             Part::Ws | Part::WsMemory => Transport::WebSocket,
             Part::Broadcast => Transport::Broadcast,
-            Part::Echo | Part::Accept | Part::Idle | Part::Memory => Transport::Plain,
+            Part::Echo | Part::Accept | Part::Idle | Part::Memory | Part::Proxy => Transport::Plain,
         }
     }
 }
@@ -328,7 +332,7 @@ impl Options {
 
     /// Whether a part that was asked for needs servers that speak this.
     pub fn needs(&self, transport: Transport) -> bool {
-        self.parts.iter().any(|part| transport == part.transport())
+        self.parts.iter().any(|part| *part != Part::Proxy && transport == part.transport())
     }
 
     /// The arguments that tell the load generator how long to measure. A full run has 66 measurements a round
@@ -421,7 +425,7 @@ mod tests {
     #[test]
     fn the_default_is_everything() {
         let options = Options::parse(&[]).unwrap();
-        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 7, 9));
+        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 7, 10));
         assert!(!options.quick);
         assert_eq!(Options::parse(&["quick".into()]).unwrap().rounds, 2);
     }

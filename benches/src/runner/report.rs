@@ -63,6 +63,7 @@ pub fn report(run: &Run, before: &Conditions, elapsed: Duration) -> String {
             Part::Ws => ws(run),
             Part::Broadcast => broadcast(run),
             Part::WsMemory => ws_memory(run),
+            Part::Proxy => run.proxy.report(),
         };
     }
     text += &aims(run);

@@ -1,0 +1,84 @@
+//! The limit for `ns_proxy`: two processes that send each other bytes over a socket pair, and do nothing
+//! else.
+//!
+//! `bench bare-ping REQUEST ANSWER SECONDS PAIRS` prints the microseconds of a round trip of so many bytes
+//! (one pair), or the round trips a second (several, each with a thread here). It starts itself again as
+//! `bench bare-pong REQUEST ANSWER` for the other side.
+
+use std::env;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Result;
+
+/// Round trips between two looks at the clock.
+const BATCH: u32 = 20;
+
+fn number<T: std::str::FromStr>(arguments: &[String], index: usize) -> Result<T> {
+    let text = arguments.get(index).ok_or("bare-ping REQUEST ANSWER SECONDS PAIRS")?;
+    text.parse().map_err(|_| format!("not a number: {text}").into())
+}
+
+/// The side that asks.
+pub fn ping(arguments: &[String]) -> Result<()> {
+    let (request, answer) = (number(arguments, 0)?, number(arguments, 1)?);
+    let time = Duration::from_secs_f64(number(arguments, 2)?);
+    let pairs: usize = number(arguments, 3)?;
+    let rates: Vec<Result<f64>> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..pairs).map(|_| scope.spawn(move || rate(request, answer, time))).collect();
+        all.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("a thread failed".into()))).collect()
+    });
+    let rates: Vec<f64> = rates.into_iter().collect::<Result<_>>()?;
+    let sum: f64 = rates.iter().sum();
+    println!("{}", if pairs == 1 { 1e6 / sum } else { sum });
+    Ok(())
+}
+
+/// Round trips a second with a process of its own.
+fn rate(request: usize, answer: usize, time: Duration) -> Result<f64> {
+    let (mut line, theirs) = UnixStream::pair()?;
+    let mut child = start(request, answer, theirs)?;
+    let question = vec![b'?'; request];
+    let mut reply = vec![0; answer];
+    let mut round_trip = || -> Result<()> {
+        line.write_all(&question)?;
+        line.read_exact(&mut reply)?;
+        Ok(())
+    };
+    for _ in 0..BATCH {
+        round_trip()?;
+    }
+    let started = Instant::now();
+    let mut count = 0;
+    while started.elapsed() < time {
+        for _ in 0..BATCH {
+            round_trip()?;
+        }
+        count += BATCH;
+    }
+    let rate = f64::from(count) / started.elapsed().as_secs_f64();
+    drop(line);
+    child.wait()?;
+    Ok(rate)
+}
+
+fn start(request: usize, answer: usize, line: UnixStream) -> Result<Child> {
+    let mut command = Command::new(env::current_exe()?);
+    command.args(["bare-pong".to_string(), request.to_string(), answer.to_string()]);
+    Ok(command.stdin(Stdio::from(OwnedFd::from(line))).spawn()?)
+}
+
+/// The side that answers, over its standard input.
+pub fn pong(arguments: &[String]) -> Result<()> {
+    let (request, answer) = (number(arguments, 0)?, number(arguments, 1)?);
+    let mut line = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+    let mut question = vec![0; request];
+    let reply = vec![b'!'; answer];
+    while line.read_exact(&mut question).is_ok() {
+        line.write_all(&reply)?;
+    }
+    Ok(())
+}
