@@ -88,6 +88,10 @@ pub(super) fn status(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         pairs.push(("callback", Obj::from_str(&script)));
         pairs.push(("condition", Obj::from_str(&condition)));
     }
+    if !status.homes.is_empty() {
+        let homes: Vec<Obj> = status.homes.iter().map(|name| Obj::from_str(name)).collect();
+        pairs.push(("thread", Obj::from_list(&homes)));
+    }
     pairs.push(("connecting", Obj::from_int(i64::from(status.connecting))));
     let (error, code) = status.error.map(|e| (e.message, e.code)).unwrap_or_default();
     let code: Vec<Obj> = code.iter().map(|word| Obj::from_str(word)).collect();
@@ -100,8 +104,6 @@ pub(super) fn status(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         pairs.push(("alpn", Obj::from_str(&tls.alpn)));
         pairs.push(("tlspeer", Obj::from_str(&tls.peer)));
     }
-    let homes: Vec<Obj> = status.homes.iter().map(|name| Obj::from_str(name)).collect();
-    pairs.push(("thread", Obj::from_list(&homes)));
     interp.set_result(&Obj::from_pairs(pairs));
     Ok(())
 }
