@@ -1,8 +1,14 @@
-//! HTTP as bytes: urls taken apart, requests put together. Nothing here opens a
-//! socket or knows of Tcl.
+//! HTTP as bytes: urls taken apart, requests put together, ranges, conditions,
+//! dates and codings. Nothing here opens a socket or a file, or knows of Tcl.
 #![forbid(unsafe_code)]
 
+pub mod accept_encoding;
+pub mod compression;
+pub mod conditional;
+pub mod date;
 pub mod head;
+pub mod media_type;
+pub mod range;
 pub mod request;
 pub mod url;
 
