@@ -197,7 +197,7 @@ pub fn answer<'a>(
             answer.body = contents.pieces(part);
         }
         Selection::Parts(parts) => {
-            let boundary = boundary();
+            let boundary = range::boundary();
             answer.status = 206;
             answer.body = multipart(&parts, &boundary, media_type, length, &contents);
             answer.length = answer.body.iter().map(Piece::length).sum();
@@ -247,19 +247,6 @@ fn multipart(
     }
     body.push(Piece::Own(range::part_end(boundary)));
     body
-}
-
-/// A boundary that no file can know.
-fn boundary() -> String {
-    use std::collections::hash_map::RandomState;
-    use std::hash::BuildHasher;
-    let mut bytes = [0u8; 18];
-    if openssl::rand::rand_bytes(&mut bytes).is_err() {
-        // The keys of the standard library's hashes are random, too.
-        let halves = [0, 1].map(|half| RandomState::new().hash_one(half).to_le_bytes());
-        bytes[..16].copy_from_slice(halves.as_flattened());
-    }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Contents {

@@ -8,6 +8,7 @@
 //! text and percent-encoded in links, and nothing of them is in the script.
 
 use super::settings::Listing;
+use crate::http::percent::encode_path;
 use crate::net::beneath::{Entry, Stamp};
 use crate::net::sys::local_time;
 use std::fmt::Write;
@@ -103,13 +104,13 @@ impl Page<'_> {
 
     /// The address of an entry, as the value of an attribute.
     fn link(&self, name: &[u8], directory: bool) -> String {
-        let mut link = escaped(self.location);
-        percent_encoded(&mut link, self.url.as_bytes());
-        percent_encoded(&mut link, name);
+        let mut link = self.location.to_owned();
+        encode_path(&mut link, self.url.as_bytes());
+        encode_path(&mut link, name);
         if directory {
             link.push('/');
         }
-        link
+        escaped(&link)
     }
 }
 
@@ -220,23 +221,6 @@ pub fn escaped(text: &str) -> String {
         }
     }
     out
-}
-
-/// Appends bytes of a path for an address within an attribute: the ampersand
-/// would begin an entity there.
-fn percent_encoded(out: &mut String, bytes: &[u8]) {
-    for &byte in bytes {
-        match byte {
-            b'&' => out.push_str("&amp;"),
-            b'\'' => out.push_str("&#39;"),
-            byte if byte.is_ascii_alphanumeric() || b"-._~!$()*+,=:@/".contains(&byte) => {
-                out.push(char::from(byte));
-            }
-            byte => {
-                let _ = write!(out, "%{byte:02x}");
-            }
-        }
-    }
 }
 
 #[cfg(test)]

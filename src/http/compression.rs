@@ -5,6 +5,7 @@
 //! time, "Unix". What is compressed twice is the same twice.
 
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+use std::cell::RefCell;
 
 /// One member without name, time and comment, made under Unix.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
@@ -79,8 +80,19 @@ impl Gzip {
 
 /// `data` as one gzip member.
 pub fn gzip(data: &[u8], level: u32) -> Vec<u8> {
+    thread_local! {
+        /// The compressor of the last call and its level: a quarter of a megabyte that need
+        /// not be made anew each time.
+        static KEPT: RefCell<Option<(u32, Compress)>> = const { RefCell::new(None) };
+    }
+    let mut gzip = match KEPT.take() {
+        Some((kept, deflate)) if kept == level => Gzip { deflate, checksum: Crc::new(), begun: false },
+        _ => Gzip::new(level),
+    };
     let mut out = Vec::with_capacity(data.len() / 3 + 64);
-    Gzip::new(level).finish(data, &mut out);
+    gzip.finish(data, &mut out);
+    gzip.deflate.reset();
+    KEPT.set(Some((level, gzip.deflate)));
     out
 }
 

@@ -8,6 +8,7 @@ pub mod conditional;
 pub mod date;
 pub mod head;
 pub mod media_type;
+pub mod percent;
 pub mod range;
 pub mod request;
 pub mod url;

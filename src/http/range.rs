@@ -5,6 +5,8 @@
 //! Ranges that overlap or touch are sent as one, and no more than
 //! [`MAX_RANGES`] are looked at: whatever is asked for, no byte is sent twice.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::ops::Range;
 
 /// Ranges that one request may name; further ones are left out, as section
@@ -135,6 +137,17 @@ pub fn unsatisfied(length: u64) -> String {
 /// The value of `Content-Type` for several parts.
 pub fn multipart_type(boundary: &str) -> String {
     format!("multipart/byteranges; boundary={boundary}")
+}
+
+/// A boundary that no body can have guessed.
+pub fn boundary() -> String {
+    let mut bytes = [0u8; 18];
+    if openssl::rand::rand_bytes(&mut bytes).is_err() {
+        // The keys of the standard library's hashes are random, too.
+        let halves = [0, 1].map(|half| RandomState::new().hash_one(half).to_le_bytes());
+        bytes[..16].copy_from_slice(halves.as_flattened());
+    }
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What stands before the bytes of part number `index` (from 0).
