@@ -122,6 +122,8 @@ stubs! {
     fn Tcl_GetParent[164, 164](interp: *mut Tcl_Interp) -> *mut Tcl_Interp;
     fn Tcl_GetObjResult[166, 166](interp: *mut Tcl_Interp) -> *mut Tcl_Obj;
     fn Tcl_InterpDeleted[184, 184](interp: *mut Tcl_Interp) -> c_int;
+    fn Tcl_GetChannel[151, 151](interp: *mut Tcl_Interp, name: *const c_char, mode: *mut c_int) -> *mut c_void;
+    fn Tcl_GetChannelHandle[153, 153](channel: *mut c_void, direction: c_int, handle: *mut *mut c_void) -> c_int;
     fn Tcl_Preserve[201, 201](data: *mut c_void);
     fn Tcl_QueueEvent[205, 205](event: *mut Tcl_Event, position: c_int);
     fn Tcl_Release[216, 216](data: *mut c_void);
@@ -132,6 +134,7 @@ stubs! {
     fn Tcl_SetObjResult[235, 235](interp: *mut Tcl_Interp, result: *mut Tcl_Obj);
     fn Tcl_StringCaseMatch[371, 371](string: *const c_char, pattern: *const c_char, flags: c_int) -> c_int;
     fn Tcl_GetVersion[279, 279](major: *mut c_int, minor: *mut c_int, patch: *mut c_int, release: *mut c_int);
+    fn Tcl_GetStackedChannel[283, 283](channel: *mut c_void) -> *mut c_void;
     fn Tcl_CreateThreadExitHandler[288, 288](proc_: Tcl_ExitProc, clientData: *mut c_void);
     fn Tcl_EvalObjv[292, 292](interp: *mut Tcl_Interp, objc: isize, objv: *const *mut Tcl_Obj, flags: c_int) -> c_int;
     fn Tcl_EvalObjEx[293, 293](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, flags: c_int) -> c_int;
