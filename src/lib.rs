@@ -11,6 +11,7 @@ pub mod files;
 pub mod http;
 pub mod net;
 pub mod reactor;
+pub mod server;
 pub mod tcl;
 pub mod tcl_sys;
 pub mod websocket;

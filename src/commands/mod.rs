@@ -3,6 +3,7 @@
 
 mod config;
 mod files;
+mod http;
 mod ns_connchan;
 mod ns_log;
 mod ns_set;
@@ -43,7 +44,7 @@ pub fn install(interp: Interp) -> Outcome {
     if !lifetime::is_attached(interp) {
         home::settle(interp)?;
     }
-    for (name, proc_) in COMMANDS.iter().chain(files::COMMANDS) {
+    for (name, proc_) in COMMANDS.iter().chain(files::COMMANDS).chain(http::COMMANDS) {
         create(interp, name, *proc_);
     }
     match interp.provide("ns_connchan", env!("CARGO_PKG_VERSION")) {

@@ -26,6 +26,26 @@ pub(super) fn fields(interp: Interp, handle: &str) -> Result<Vec<(String, String
     with(interp, handle, |set| Ok(set.fields().to_vec()))
 }
 
+/// Enters a set that something else owns; its handle.
+pub(super) fn enter_owned(interp: Interp, set: NsSet) -> String {
+    lifetime::state::<Sets>(interp).0.borrow_mut().create_static(set)
+}
+
+/// A copy of a set.
+pub(super) fn snapshot(interp: Interp, handle: &str) -> Result<NsSet> {
+    with(interp, handle, |set| Ok(set.clone()))
+}
+
+/// Removes a set that may be gone already.
+pub(super) fn forget(interp: Interp, handle: &str) {
+    let _ = lifetime::state::<Sets>(interp).0.borrow_mut().free(handle);
+}
+
+/// Removes all sets that scripts have made.
+pub(super) fn forget_all(interp: Interp) {
+    lifetime::state::<Sets>(interp).0.borrow_mut().cleanup();
+}
+
 fn create(interp: Interp, set: NsSet) -> Obj {
     Obj::from_str(&lifetime::state::<Sets>(interp).0.borrow_mut().create(set))
 }

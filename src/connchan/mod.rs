@@ -11,6 +11,7 @@ pub mod accept;
 pub mod background;
 pub mod channel;
 mod connecting;
+mod detached;
 pub mod driver;
 pub mod frames;
 pub mod home;

@@ -6,7 +6,7 @@ use super::settings::Siblings;
 use super::{refresh, Asked, Settings, Source, Stop};
 use crate::base::log;
 use crate::http::accept_encoding::Accepted;
-use crate::net::beneath::{stamp_of, Stamp};
+use crate::net::beneath::{c_string, stamp_of, Stamp};
 
 /// A content coding that siblings may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,5 +118,14 @@ pub fn is_current(sibling: &Stamp, plain: &Stamp) -> bool {
         sibling.modified.0 >= plain.modified.0
     } else {
         sibling.modified >= plain.modified
+    }
+}
+
+/// The same, by names: whether making a sibling anew has helped.
+pub fn is_up_to_date(source: &str, target: &str) -> bool {
+    let stamp = |path: &str| stamp_of(&c_string(path.as_bytes())?);
+    match (stamp(source), stamp(target)) {
+        (Ok(plain), Ok(sibling)) => is_current(&sibling, &plain),
+        _ => false,
     }
 }

@@ -24,6 +24,9 @@ pub enum Kind {
     Int,
     /// An integer from 0 on; the name stands in the error.
     Natural(&'static str),
+    /// An integer in a range, `i64::MAX` being without limit; the name stands in
+    /// the error.
+    Range(&'static str, i64, i64),
     /// An integer from 0 to 65535.
     Port,
     /// One of these words, exactly.
@@ -239,6 +242,16 @@ fn convert<'a>(interp: Interp, kind: Kind, obj: &'a Obj) -> Result<Value<'a>> {
                 )));
             }
             i64::from(number)
+        }
+        Kind::Range(name, least, most) => {
+            let number = obj.wide()?;
+            if number < least || number > most {
+                let most = if most == i64::MAX { "MAX".to_owned() } else { most.to_string() };
+                return Err(Error::new(format!(
+                    "expected integer in range [{least},{most}] for '{name}', but got {number}"
+                )));
+            }
+            number
         }
         Kind::Port => {
             let port = obj.int()?;

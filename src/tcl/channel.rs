@@ -1,153 +1,105 @@
-//! Tcl channels, as sources of bytes.
-//!
-//! A script names a channel; from here comes what is in it, byte by byte,
-//! whatever encoding and line ends the script has set. Of a plain file the
-//! descriptor can be had, so that its bytes need not pass through here at all.
+//! Tcl's own channels, as far as commands use them: finding one by name,
+//! writing bytes to it, and making one from a socket.
 
 use super::{Interp, Obj};
 use crate::base::{Error, Result};
 use crate::tcl_sys as sys;
 use libc::c_int;
+use socket2::Socket;
 use std::ffi::CString;
-use std::fs::File;
-use std::os::fd::{BorrowedFd, RawFd};
-use std::ptr::null_mut;
+use std::os::fd::IntoRawFd;
 
-/// What is open for reading.
-const READABLE: c_int = 1 << 1;
-
-/// A channel that a script has named, open for reading.
-pub struct Source<'a> {
-    interp: Interp,
-    name: &'a Obj,
-    channel: *mut libc::c_void,
+/// What a channel has to be open for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// Reading.
+    Read,
+    /// Writing.
+    Write,
 }
 
-impl<'a> Source<'a> {
-    /// Finds a channel.
-    ///
-    /// # Errors
-    /// Tcl's: `can not find channel named "x"`, `channel "x" wasn't opened for
-    /// reading` in the reference's words.
-    pub fn find(interp: Interp, name: &'a Obj) -> Result<Source<'a>> {
-        let text = name.text();
-        let unknown = || {
-            Error::with_code(
-                format!("can not find channel named \"{text}\""),
-                &["TCL", "LOOKUP", "CHANNEL", &text],
-            )
-        };
-        let c_name = CString::new(&*text).map_err(|_| unknown())?;
-        let saved = interp.result();
-        let mut mode: c_int = 0;
-        // SAFETY: a live interpreter and a string that ends in NUL.
-        let channel = unsafe { sys::Tcl_GetChannel(interp.as_ptr(), c_name.as_ptr(), &mut mode) };
-        interp.set_result(&saved);
-        if channel.is_null() {
-            return Err(unknown());
+/// A channel of an interpreter of this thread. Not to be kept beyond the
+/// command that found it.
+#[derive(Clone, Copy)]
+pub struct Channel(*mut libc::c_void);
+
+/// Finds a channel by its name.
+///
+/// # Errors
+/// There is none of that name, or it is not open for that.
+pub fn find(interp: Interp, name: &Obj, mode: Mode) -> Result<Channel> {
+    let text = name.text();
+    let missing = || {
+        Error::with_code(
+            format!("can not find channel named \"{text}\""),
+            &["TCL", "LOOKUP", "CHANNEL", &text],
+        )
+    };
+    let c_name = CString::new(text.as_bytes()).map_err(|_| missing())?;
+    let mut modes: c_int = 0;
+    let saved = interp.result();
+    // SAFETY: a live interpreter, a C string and a live variable.
+    let found = unsafe { sys::Tcl_GetChannel(interp.as_ptr(), c_name.as_ptr(), &mut modes) };
+    interp.set_result(&saved);
+    if found.is_null() {
+        return Err(missing());
+    }
+    match mode {
+        Mode::Read if modes & sys::TCL_READABLE == 0 => {
+            Err(Error::new(format!("channel \"{text}\" not open for reading")))
         }
-        if mode & READABLE == 0 {
-            return Err(Error::new(format!("channel \"{text}\" not open for reading")));
+        Mode::Write if modes & sys::TCL_WRITABLE == 0 => {
+            Err(Error::new(format!("channel \"{text}\" wasn't opened for writing")))
         }
-        Ok(Source { interp, name, channel })
+        _ => Ok(Channel(found)),
+    }
+}
+
+impl Channel {
+    pub(super) fn as_ptr(self) -> *mut libc::c_void {
+        self.0
     }
 
-    /// The file behind it, with a descriptor of its own, and the present position: when it is a regular
-    /// file without anything in between that would change its bytes.
-    pub fn file(&self) -> Option<(File, u64)> {
-        let mut handle = null_mut();
-        // SAFETY: the channel was found just now, and no script has run since
-        // that could have closed it.
-        let fd = unsafe {
-            if !sys::Tcl_GetStackedChannel(self.channel).is_null() {
-                return None;
-            }
-            if sys::Tcl_GetChannelHandle(self.channel, READABLE, &mut handle) != sys::TCL_OK {
-                return None;
-            }
-            handle as RawFd
-        };
-        if fd < 0 {
-            return None;
-        }
-        // SAFETY: Tcl holds it open during this call.
-        let file = File::from(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned().ok()?);
-        if !file.metadata().ok()?.is_file() {
-            return None;
-        }
-        // Brings Tcl's buffers and the file into line.
-        self.run(&["::seek", "", "0", "current"]).ok()?;
-        let position = self.run(&["::tell", ""]).ok()?.wide().ok()?;
-        Some((file, u64::try_from(position).ok()?))
-    }
-
-    /// Moves the position.
+    /// Writes bytes as they are.
     ///
     /// # Errors
-    /// Tcl's.
-    pub fn seek(&self, position: u64) -> Result<()> {
-        self.run(&["::seek", "", &position.to_string()]).map(drop)
-    }
-
-    /// Begins to read bytes.
-    ///
-    /// # Errors
-    /// Tcl's.
-    pub fn bytes(&self) -> Result<Bytes<'_>> {
-        let mut settings = Vec::new();
-        for option in ["-translation", "-encoding", "-eofchar", "-profile"] {
-            // Tcl 8.6 knows no profiles.
-            if let Ok(value) = self.run(&["::fconfigure", "", option]) {
-                settings.push((option, value));
+    /// The channel does not take them.
+    pub fn write(self, bytes: &[u8]) -> Result<()> {
+        // In pieces whose length an int can hold.
+        for piece in bytes.chunks(1 << 24) {
+            // SAFETY: the channel was found in this command; pointer and length
+            // belong to `piece`.
+            let written = unsafe { sys::Tcl_Write(self.0, piece.as_ptr().cast(), piece.len() as isize) };
+            if written < 0 {
+                return Err(Error::new("could not write to the channel"));
             }
         }
-        self.run(&["::fconfigure", "", "-translation", "binary"])?;
-        Ok(Bytes { source: self, settings })
+        Ok(())
     }
+}
 
-    /// Runs a command about the channel: the second word stands for its name.
-    fn run(&self, words: &[&str]) -> Result<Obj> {
-        self.run_with(words, &[])
+/// Makes a channel of a connected socket and gives it to the interpreter:
+/// blocking, with full buffering. Its name.
+///
+/// # Errors
+/// Tcl cannot make it.
+pub fn from_socket(interp: Interp, socket: Socket) -> Result<Obj> {
+    let failed = || Error::new("could not make a channel of the socket");
+    socket.set_nonblocking(false).map_err(|_| failed())?;
+    // SAFETY: an open socket that is Tcl's from here on.
+    let channel =
+        unsafe { sys::Tcl_MakeTcpClientChannel(socket.into_raw_fd() as usize as *mut libc::c_void) };
+    if channel.is_null() {
+        return Err(failed());
     }
-
-    fn run_with(&self, words: &[&str], more: &[Obj]) -> Result<Obj> {
-        let saved = self.interp.result();
-        let mut all: Vec<Obj> = words.iter().map(|word| Obj::from_str(word)).collect();
-        all[1] = self.name.clone();
-        all.extend_from_slice(more);
-        let code = self.interp.call(&all);
-        let result = self.interp.result();
-        self.interp.set_result(&saved);
-        if code == sys::TCL_OK {
-            Ok(result)
-        } else {
-            Err(Error::new(result.text().into_owned()))
+    // SAFETY: a fresh channel, registered once; the options are C strings; the
+    // name lives as long as the channel.
+    unsafe {
+        sys::Tcl_RegisterChannel(interp.as_ptr(), channel);
+        for (name, value) in [(c"-translation", c"auto crlf"), (c"-buffering", c"full")] {
+            sys::Tcl_SetChannelOption(interp.as_ptr(), channel, name.as_ptr(), value.as_ptr());
         }
-    }
-}
-
-/// A channel whose bytes are being read; its settings come back at the end.
-pub struct Bytes<'a> {
-    source: &'a Source<'a>,
-    settings: Vec<(&'static str, Obj)>,
-}
-
-impl Bytes<'_> {
-    /// Reads at most `count` bytes; fewer only at the end, or when a channel that
-    /// does not wait has no more.
-    ///
-    /// # Errors
-    /// Tcl's.
-    pub fn read(&self, count: u64) -> Result<Obj> {
-        self.source.run(&["::read", "", &count.min(i32::MAX as u64).to_string()])
-    }
-}
-
-impl Drop for Bytes<'_> {
-    fn drop(&mut self) {
-        for (option, value) in &self.settings {
-            // What a script can set by itself can be set again.
-            let _ = self.source.run_with(&["::fconfigure", "", option], std::slice::from_ref(value));
-        }
+        let name = std::ffi::CStr::from_ptr(sys::Tcl_GetChannelName(channel));
+        Ok(Obj::from_str(&name.to_string_lossy()))
     }
 }

@@ -76,10 +76,25 @@ impl Interp {
 
     /// The stack trace of the last error.
     pub fn error_info(self) -> Option<Obj> {
+        self.global("errorInfo")
+    }
+
+    /// The value of a global variable, if it exists.
+    pub fn global(self, name: &str) -> Option<Obj> {
+        let name = CString::new(name).ok()?;
         // SAFETY: a live interpreter; null when the variable does not exist.
         unsafe {
-            let value = sys::Tcl_GetVar2Ex(self.0, c"errorInfo".as_ptr(), null(), sys::TCL_GLOBAL_ONLY);
+            let value = sys::Tcl_GetVar2Ex(self.0, name.as_ptr(), null(), sys::TCL_GLOBAL_ONLY);
             (!value.is_null()).then(|| Obj::retain(value))
+        }
+    }
+
+    /// Calls a command with these words, at global level; the completion code.
+    /// The result stays in the interpreter.
+    pub fn call(self, words: &[Obj]) -> c_int {
+        // SAFETY: live interpreter and values; `&[Obj]` has the layout of objv.
+        unsafe {
+            sys::Tcl_EvalObjv(self.0, words.len() as isize, words.as_ptr().cast(), sys::TCL_EVAL_GLOBAL)
         }
     }
 

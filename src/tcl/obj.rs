@@ -237,6 +237,18 @@ impl Obj {
         Err(Error::with_code(TOO_LARGE, &["ARITH", "IOVERFLOW", TOO_LARGE]))
     }
 
+    /// A Tcl integer of 64 bits; errors as for `int`.
+    pub fn wide(&self) -> Result<i64> {
+        let mut wide = 0i64;
+        // SAFETY: a live value; without an interpreter no message is left.
+        let status = unsafe { sys::Tcl_GetWideIntFromObj(null_mut(), self.as_ptr(), &mut wide) };
+        if status == sys::TCL_OK {
+            return Ok(wide);
+        }
+        // Which of the two errors it is.
+        self.int().map(i64::from)
+    }
+
     /// An integer that only its size keeps out of 64 bits.
     #[cold]
     fn looks_like_big_integer(&self) -> bool {

@@ -1,0 +1,77 @@
+//! Scripts of handlers and filters as a thread keeps them, compiled, and how
+//! they have ended.
+
+use super::pipeline::{Code, Ended, Run};
+use crate::tcl::script::{Completion, Script};
+use crate::tcl::{Interp, Obj};
+use std::cell::RefCell;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+
+thread_local! {
+    /// By the numbers of handlers and filters. Without a destructor: values of
+    /// Tcl's cannot be given back when Tcl has gone.
+    static SCRIPTS: RefCell<ManuallyDrop<Vec<Option<Rc<Script>>>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+}
+
+/// The script to be evaluated.
+pub fn get(run: &Run) -> Rc<Script> {
+    let make = || Rc::new(Script::new(&Obj::from_str(run.text())));
+    // That for files has the place of number 0.
+    let index = run.id().map_or(0, |id| id as usize + 1);
+    SCRIPTS.with_borrow_mut(|scripts| {
+        if scripts.len() <= index {
+            scripts.resize(index + 1, None);
+        }
+        Rc::clone(scripts[index].get_or_insert_with(make))
+    })
+}
+
+/// How a script has ended that was evaluated in an interpreter.
+pub struct InInterp {
+    interp: Interp,
+    code: i32,
+    completion: Completion,
+}
+
+impl InInterp {
+    /// The end of a script, before another one is evaluated.
+    pub fn new(interp: Interp, code: i32, completion: Completion) -> InInterp {
+        InInterp { interp, code, completion }
+    }
+
+    fn global(&self, name: &str) -> Option<Obj> {
+        (!self.interp.is_deleted()).then(|| self.interp.global(name)).flatten()
+    }
+}
+
+impl Ended for InInterp {
+    fn code(&self) -> Code {
+        match self.code {
+            0 | 2 => Code::Ok,
+            1 => Code::Error,
+            3 => Code::Break,
+            4 => Code::Continue,
+            other => Code::Other(other),
+        }
+    }
+
+    fn result(&self) -> String {
+        match &self.completion {
+            Completion::Ok(result) => result.text().into_owned(),
+            Completion::Error(message) => message.clone(),
+        }
+    }
+
+    fn trace(&self) -> String {
+        let message = self.result();
+        let trace = self.global("errorInfo").map(|t| t.text().into_owned());
+        trace.filter(|t| t.starts_with(&message)).unwrap_or(message)
+    }
+
+    fn error_class(&self) -> String {
+        let code = self.global("errorCode").and_then(|c| c.elements());
+        code.and_then(|words| words.first().map(|w| w.text().into_owned())).unwrap_or_default()
+    }
+}
