@@ -284,6 +284,7 @@ impl Attached {
             }
             return Some(Turn::Call(script));
         }
+        self.take_back_unread(inner);
         let Some(mut exchange) = inner.exchange.take() else { return None };
         (self.hooks.cleanup)(self.interp, &mut exchange);
         self.settle(inner, *exchange, now);
