@@ -41,6 +41,10 @@ pub struct Prepared {
     pub content_type: Option<String>,
     /// The length that was promised.
     pub length: Option<u64>,
+    /// The `vary` field, if any.
+    pub vary: Option<String>,
+    /// The `content-encoding` field, if any.
+    pub coding: Option<&'static str>,
 }
 
 /// How an exchange has ended, for its connection.

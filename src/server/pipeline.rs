@@ -4,6 +4,7 @@
 //! evaluates scripts, and where, is not its concern.
 
 use super::exchange::{Exchange, State};
+use super::fastpath::{self, Attempt};
 use super::filters::{self, Filter, When};
 use super::handlers::{self, Action};
 use crate::base::log;
@@ -191,12 +192,29 @@ impl Pipeline {
             return None; // a filter has answered
         }
         self.stage = Stage::Handling;
-        match find(exchange) {
-            Ok(action) => {
-                exchange.connection.driver.statistics.requests.fetch_add(1, Ordering::Relaxed);
-                Some(Run::Handler(action))
+        let count = |exchange: &Exchange| {
+            exchange.connection.driver.statistics.requests.fetch_add(1, Ordering::Relaxed);
+        };
+        loop {
+            match find(exchange) {
+                // Files need a script only now and then.
+                Ok(action) if fastpath::is_fastpath(&action) => match fastpath::attempt(exchange) {
+                    Attempt::Answered => {
+                        count(exchange);
+                        return None;
+                    }
+                    Attempt::Turned => {}
+                    Attempt::Script => {
+                        count(exchange);
+                        return Some(Run::Handler(action));
+                    }
+                },
+                Ok(action) => {
+                    count(exchange);
+                    return Some(Run::Handler(action));
+                }
+                Err(status) => return self.page(exchange, status),
             }
-            Err(status) => self.page(exchange, status),
         }
     }
 
