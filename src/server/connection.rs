@@ -158,7 +158,9 @@ impl Connection {
             output.pieces.push_back(Piece::Bytes([head, body].concat()));
             return true;
         }
-        match self.channel.send_parts_now([head, body]) {
+        // An empty first part would mean that there is nothing new.
+        let parts = if head.is_empty() { [body, head] } else { [head, body] };
+        match self.channel.send_parts_now(parts) {
             Ok((_, None)) => true,
             Ok((_, Some(room))) => {
                 self.pending.store(true, Ordering::Release);
