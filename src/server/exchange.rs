@@ -143,6 +143,11 @@ impl Exchange {
     /// # Errors
     /// 400 when its target cannot be decoded.
     pub fn new(request: Request, connection: Arc<Connection>) -> Result<Exchange, (Fault, Request)> {
+        let target = request.target();
+        // Else the target is for a proxy (RFC 9112, sections 3.2.2 and 3.2.3).
+        if !target.starts_with('/') && !target.contains("://") && request.method() != "CONNECT" {
+            return Err((Fault::new(400, "request target is no path"), request));
+        }
         let path = match target::normalize(request.raw_path()) {
             Ok(path) => path.into_owned(),
             Err(fault) => return Err((fault, request)),
