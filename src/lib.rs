@@ -14,6 +14,7 @@ pub mod reactor;
 pub mod server;
 pub mod tcl;
 pub mod tcl_sys;
+pub mod threads;
 pub mod websocket;
 pub mod ws;
 

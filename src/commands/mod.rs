@@ -16,6 +16,7 @@ use crate::tcl::args::{word, Kind, Syntax};
 use crate::tcl::command::{create, CommandProc};
 use crate::tcl::event_source::{tcl_uses_select, SELECT_LIMIT};
 use crate::tcl::{lifetime, refusal, Failure, Interp, Obj, Outcome};
+use crate::threads;
 use once_cell::sync::OnceCell;
 
 /// Every command of the package, by its name in the global namespace.
@@ -36,8 +37,14 @@ pub fn install(interp: Interp) -> Outcome {
         if tcl_uses_select() {
             descriptor::keep_free_below(SELECT_LIMIT);
         }
+        threads::set_hooks(install, home::shutdown);
+        if threads::is_first_thread() {
+            lifetime::at_thread_exit(threads::give_way_to_exit);
+        }
         lifetime::at_process_exit(|| {
+            threads::end_all();
             home::shutdown();
+            threads::finish_all();
             background::stop();
         });
     });

@@ -13,6 +13,7 @@ pub mod channel;
 mod connecting;
 mod detached;
 pub mod driver;
+pub mod foreign;
 pub mod frames;
 pub mod home;
 pub mod native;

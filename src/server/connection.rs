@@ -6,6 +6,7 @@
 //! only when there is room.
 
 use super::driver::Driver;
+use super::exchange::Outcome;
 use crate::connchan::Channel;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -73,12 +74,18 @@ pub struct Connection {
     /// The channel was given away, or its socket: nothing here is to be sent.
     given_away: AtomicBool,
     addresses: OnceLock<Addresses>,
+    /// Of a connection whose requests are answered in other threads: how the last
+    /// one has ended, until its reactor looks.
+    outcome: Mutex<Option<Outcome>>,
+    remote: bool,
 }
 
 impl Connection {
     /// A connection of `driver`, not entered in its list.
     pub(super) fn new(channel: Arc<Channel>, driver: Arc<Driver>) -> Connection {
         Connection {
+            remote: driver.is_remote(),
+            outcome: Mutex::new(None),
             channel,
             driver,
             index: AtomicUsize::new(usize::MAX),
@@ -87,6 +94,27 @@ impl Connection {
             given_away: AtomicBool::new(false),
             addresses: OnceLock::new(),
         }
+    }
+
+    /// Whether its requests are answered in other threads.
+    pub fn is_remote(&self) -> bool {
+        self.remote
+    }
+
+    /// Leaves the outcome of an exchange for the connection's reactor.
+    pub(super) fn answered(&self, outcome: Outcome) {
+        *self.outcome.lock() = Some(outcome);
+        self.channel.nudge_home();
+    }
+
+    /// What was left, if anything.
+    pub(super) fn take_outcome(&self) -> Option<Outcome> {
+        self.outcome.lock().take()
+    }
+
+    /// Nothing more can be sent: the peer does not read.
+    pub(super) fn give_up(&self) {
+        self.fail(&mut self.output.lock());
     }
 
     /// Its addresses, as they were when first asked for.
@@ -187,7 +215,11 @@ impl Connection {
         if !self.has_output() {
             return 0;
         }
-        self.output.lock().bytes + self.channel.unsent() as u64
+        let output = self.output.lock();
+        if output.failed {
+            return 0;
+        }
+        output.bytes + self.channel.unsent() as u64
     }
 
     /// Sends on.

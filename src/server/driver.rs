@@ -4,11 +4,12 @@
 use super::connection::Connection;
 use super::settings::Settings;
 use crate::connchan::Channel;
+use crate::threads::Pool;
 use parking_lot::Mutex;
 use slab::Slab;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 /// Where a driver listens.
 #[derive(Debug, Clone)]
@@ -51,9 +52,13 @@ pub struct Driver {
     pub place: Place,
     /// What it has done.
     pub statistics: Statistics,
+    /// Requests are answered in connection threads.
+    remote: bool,
     /// No new connections or requests: what is in progress is finished.
     stopping: AtomicBool,
     connections: Mutex<Slab<Weak<Connection>>>,
+    /// The connection threads.
+    pool: OnceLock<Pool>,
     count: AtomicUsize,
 }
 
@@ -65,6 +70,7 @@ impl Driver {
         section: String,
         place: Place,
         page_dir: Option<PathBuf>,
+        remote: bool,
     ) -> Driver {
         let settings = Settings::read(&section);
         Driver {
@@ -75,8 +81,10 @@ impl Driver {
             page_dir,
             place,
             statistics: Statistics::default(),
+            remote,
             stopping: AtomicBool::new(false),
             connections: Mutex::default(),
+            pool: OnceLock::new(),
             count: AtomicUsize::new(0),
         }
     }
@@ -120,6 +128,21 @@ impl Driver {
             self.connections.lock().try_remove(index);
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// Notes the connection threads.
+    pub fn set_pool(&self, pool: Pool) {
+        let _ = self.pool.set(pool);
+    }
+
+    /// The connection threads, if there are any.
+    pub fn pool(&self) -> Option<&Pool> {
+        self.pool.get()
+    }
+
+    /// Whether requests are answered in connection threads.
+    pub fn is_remote(&self) -> bool {
+        self.remote
     }
 
     /// How many connections there are.

@@ -47,6 +47,26 @@ pub struct Prepared {
     pub coding: Option<&'static str>,
 }
 
+/// How an exchange has ended, for its connection.
+#[derive(Debug)]
+pub struct Outcome {
+    /// How far the response has come.
+    pub state: State,
+    /// The connection is to be closed.
+    pub close: bool,
+    /// The response is incomplete.
+    pub aborted: bool,
+    /// Bytes that came behind the request and are still the connection's.
+    pub early: Vec<u8>,
+}
+
+impl Outcome {
+    /// That of an exchange which has got lost.
+    pub fn broken() -> Outcome {
+        Outcome { state: State::Complete, close: true, aborted: true, early: Vec::new() }
+    }
+}
+
 /// One request and its response.
 pub struct Exchange {
     /// What was asked.
@@ -97,8 +117,10 @@ pub struct Exchange {
     pub encode_stream: bool,
     /// Internal redirects so far.
     pub redirects: u8,
-    /// Bytes that came behind the request, when it was detached.
+    /// Bytes that came behind the request: for whoever gets the connection.
     pub(super) early: Vec<u8>,
+    /// The connection knows how it has ended.
+    pub(super) told: bool,
     /// Work that is done when a piece of the body is to be written: the place
     /// for a compressor. Gets the bytes, and whether they are the last.
     pub transform: Option<Box<dyn FnMut(&[u8], bool) -> Vec<u8> + Send>>,
@@ -151,6 +173,7 @@ impl Exchange {
             encode_stream: false,
             redirects: 0,
             early: Vec::new(),
+            told: false,
             transform: None,
             handles: [None, None],
             form_handle: None,
@@ -281,6 +304,7 @@ impl Exchange {
             // Nothing was said, and nothing will be.
             self.close = true;
             self.state = State::Complete;
+            self.tell();
         } else {
             self.finish();
         }
@@ -307,6 +331,7 @@ impl Exchange {
         let own = socket.try_clone().map_err(|e| Error::new(format!("cannot duplicate the socket: {e}")))?;
         self.connection.give_away();
         self.state = State::Channel;
+        self.tell();
         Ok(own)
     }
 
@@ -320,10 +345,34 @@ impl Exchange {
         self.aborted
     }
 
-    /// What came behind the request: whoever takes over the socket begins with
-    /// it. Only with a request that no other follows.
-    pub fn set_early(&mut self, bytes: Vec<u8>) {
-        self.early = bytes;
+    /// What its connection has to know of it.
+    pub fn outcome(&mut self) -> Outcome {
+        self.told = true;
+        Outcome {
+            state: self.state,
+            close: self.close,
+            aborted: self.aborted || self.is_open(),
+            early: std::mem::take(&mut self.early),
+        }
+    }
+
+    /// The same of one that was detached.
+    pub fn outcome_detached(&self) -> Outcome {
+        Outcome { state: State::Detached, close: false, aborted: false, early: Vec::new() }
+    }
+
+    /// Tells the connection's reactor, in another thread, that it is its own
+    /// again: once, as soon as the response is complete.
+    pub(super) fn tell(&mut self) {
+        if self.connection.is_remote() && !self.told {
+            let outcome = self.outcome();
+            self.connection.answered(outcome);
+        }
+    }
+
+    /// Takes out the request of an exchange that is over.
+    pub fn take_request(&mut self) -> Request {
+        std::mem::take(&mut self.request)
     }
 
     /// What is sent from now on is of the script's own making, head and all.
@@ -344,6 +393,14 @@ impl Exchange {
         let peer = self.peer().map_or(Peer::Unknown, Peer::Ip);
         let early = std::mem::take(&mut self.early);
         channel.detach(self.start, self.client_data.clone(), peer, early);
+        self.tell();
         channel
+    }
+}
+
+/// Whatever has become of whoever worked on it, its connection hears of the end.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.tell();
     }
 }

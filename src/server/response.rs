@@ -161,6 +161,11 @@ impl Exchange {
         if limit > 0 && self.body_sent > limit {
             self.close = true;
         }
+        if self.close && !self.connection.has_output() {
+            // The peer may wait for the end: not for that of the handler.
+            self.connection.channel.finish_sending();
+        }
+        self.tell();
         sent
     }
 
@@ -294,6 +299,7 @@ impl Exchange {
         self.close = true;
         self.aborted = true;
         self.state = State::Complete;
+        self.tell();
     }
 
     /// Whether the connection is kept (spec/http.md 3.3, 6.22).

@@ -5,6 +5,7 @@ use super::pipeline::{Code, Ended, Run};
 use crate::tcl::script::{Completion, Script};
 use crate::tcl::{Interp, Obj};
 use std::cell::RefCell;
+use std::ffi::CStr;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
@@ -12,6 +13,9 @@ thread_local! {
     /// By the numbers of handlers and filters. Without a destructor: values of
     /// Tcl's cannot be given back when Tcl has gone.
     static SCRIPTS: RefCell<ManuallyDrop<Vec<Option<Rc<Script>>>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
+    /// The same as values, in connection threads.
+    static OBJECTS: RefCell<ManuallyDrop<Vec<Option<Obj>>>> =
         const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
@@ -28,6 +32,17 @@ pub fn get(run: &Run) -> Rc<Script> {
     })
 }
 
+/// The same as a value. Compiled by whoever evaluates it.
+pub fn object(run: &Run) -> Obj {
+    let index = run.id().map_or(0, |id| id as usize + 1);
+    OBJECTS.with_borrow_mut(|objects| {
+        if objects.len() <= index {
+            objects.resize(index + 1, None);
+        }
+        objects[index].get_or_insert_with(|| Obj::from_str(run.text())).clone()
+    })
+}
+
 /// How a script has ended that was evaluated in an interpreter.
 pub struct InInterp {
     interp: Interp,
@@ -41,7 +56,7 @@ impl InInterp {
         InInterp { interp, code, completion }
     }
 
-    fn global(&self, name: &str) -> Option<Obj> {
+    fn global(&self, name: &CStr) -> Option<Obj> {
         (!self.interp.is_deleted()).then(|| self.interp.global(name)).flatten()
     }
 }
@@ -66,12 +81,12 @@ impl Ended for InInterp {
 
     fn trace(&self) -> String {
         let message = self.result();
-        let trace = self.global("errorInfo").map(|t| t.text().into_owned());
+        let trace = self.global(c"errorInfo").map(|t| t.text().into_owned());
         trace.filter(|t| t.starts_with(&message)).unwrap_or(message)
     }
 
     fn error_class(&self) -> String {
-        let code = self.global("errorCode").and_then(|c| c.elements());
+        let code = self.global(c"errorCode").and_then(|c| c.elements());
         code.and_then(|words| words.first().map(|w| w.text().into_owned())).unwrap_or_default()
     }
 }

@@ -1,11 +1,12 @@
 //! `Interp`: an interpreter of this thread, and what a command does with it.
 
 use super::obj::Obj;
-use crate::base::Error;
+use super::Failure;
+use crate::base::{Error, Result};
 use crate::tcl_sys as sys;
 use libc::c_int;
-use std::ffi::CString;
-use std::ptr::null;
+use std::ffi::{CStr, CString};
+use std::ptr::{null, null_mut};
 
 /// An interpreter. Copied freely; stays in its thread. That it is still alive
 /// is guaranteed inside a command and while a `Preserved` is held; elsewhere
@@ -74,14 +75,19 @@ impl Interp {
         unsafe { sys::Tcl_EvalObjEx(self.0, script.as_ptr(), 0) }
     }
 
-    /// The stack trace of the last error.
-    pub fn error_info(self) -> Option<Obj> {
-        self.global("errorInfo")
+    /// Evaluates a script at global level.
+    pub fn eval_global(self, script: &Obj) -> c_int {
+        // SAFETY: live interpreter and value.
+        unsafe { sys::Tcl_EvalObjEx(self.0, script.as_ptr(), sys::TCL_EVAL_GLOBAL) }
     }
 
-    /// The value of a global variable, if it exists.
-    pub fn global(self, name: &str) -> Option<Obj> {
-        let name = CString::new(name).ok()?;
+    /// The stack trace of the last error.
+    pub fn error_info(self) -> Option<Obj> {
+        self.global(c"errorInfo")
+    }
+
+    /// The value of a global variable, if there is one.
+    pub fn global(self, name: &CStr) -> Option<Obj> {
         // SAFETY: a live interpreter; null when the variable does not exist.
         unsafe {
             let value = sys::Tcl_GetVar2Ex(self.0, name.as_ptr(), null(), sys::TCL_GLOBAL_ONLY);
@@ -98,6 +104,68 @@ impl Interp {
         }
     }
 
+    /// Sets a global variable.
+    pub fn set_global(self, name: &CStr, value: &Obj) {
+        // SAFETY: live interpreter and value; Tcl takes its own reference.
+        unsafe {
+            sys::Tcl_SetVar2Ex(self.0, name.as_ptr(), null(), value.as_ptr(), sys::TCL_GLOBAL_ONLY);
+        }
+    }
+
+    /// What the error is that the last evaluation has left, as text.
+    pub fn script_error(self, message: String) -> ScriptError {
+        let text = |name| self.global(name).map(|value| value.text().into_owned());
+        // Left by an older error when this one has none of its own.
+        let info = text(c"errorInfo").filter(|info| info.starts_with(&message));
+        ScriptError {
+            info: info.unwrap_or_else(|| message.clone()),
+            code: text(c"errorCode").unwrap_or_else(|| "NONE".into()),
+            message,
+        }
+    }
+
+    /// Fails with the error that a script had elsewhere.
+    pub fn raise(self, error: &ScriptError) -> Failure {
+        self.set_result(&Obj::from_str(&error.message));
+        let options = Obj::from_pairs([
+            ("-code", Obj::from_int(i64::from(sys::TCL_ERROR))),
+            ("-level", Obj::from_int(0)),
+            ("-errorinfo", Obj::from_str(&error.info)),
+            ("-errorcode", Obj::from_str(&error.code)),
+        ]);
+        // SAFETY: live interpreter and value; Tcl takes its own reference.
+        Failure::Code(unsafe { sys::Tcl_SetReturnOptions(self.0, options.as_ptr()) })
+    }
+
+    /// A new interpreter of the calling thread, with Tcl's library in it.
+    ///
+    /// # Errors
+    /// Tcl's library was not found; the interpreter is gone again.
+    pub fn create() -> Result<Interp> {
+        // SAFETY: no preconditions; Tcl ends the process when memory is short.
+        let interp = Interp(unsafe { sys::Tcl_CreateInterp() });
+        // SAFETY: a live interpreter.
+        if unsafe { sys::Tcl_Init(interp.0) } == sys::TCL_OK {
+            return Ok(interp);
+        }
+        let error = Error::new(interp.result().text().into_owned());
+        interp.delete();
+        Err(error)
+    }
+
+    /// Deletes the interpreter, unless that has happened already.
+    pub fn delete(self) {
+        if !self.is_deleted() {
+            // SAFETY: a live interpreter; its memory stays while it is preserved.
+            unsafe { sys::Tcl_DeleteInterp(self.0) }
+        }
+    }
+
+    /// By what other threads may cancel scripts of this interpreter.
+    pub fn canceller(self) -> Canceller {
+        Canceller(self.0)
+    }
+
     /// Tells Tcl that the package is there.
     pub fn provide(self, name: &str, version: &str) -> c_int {
         let (Ok(name), Ok(version)) = (CString::new(name), CString::new(version)) else {
@@ -105,6 +173,44 @@ impl Interp {
         };
         // SAFETY: a live interpreter; Tcl copies both strings.
         unsafe { sys::Tcl_PkgProvideEx(self.0, name.as_ptr(), version.as_ptr(), null()) }
+    }
+}
+
+/// How a script has failed, as text that may go to another thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptError {
+    /// The message.
+    pub message: String,
+    /// The stack trace, errorInfo.
+    pub info: String,
+    /// The list errorCode.
+    pub code: String,
+}
+
+impl From<Error> for ScriptError {
+    fn from(error: Error) -> ScriptError {
+        let words: Vec<Obj> = error.code.iter().map(|word| Obj::from_str(word)).collect();
+        let code = if words.is_empty() { "NONE".into() } else { Obj::from_list(&words).text().into_owned() };
+        ScriptError { info: error.message.clone(), message: error.message, code }
+    }
+}
+
+/// Cancels the scripts of an interpreter, from whichever thread.
+pub struct Canceller(*mut sys::Tcl_Interp);
+
+// SAFETY: Tcl_CancelEval may be called from every thread, and looks the
+// interpreter up under a lock of its own.
+unsafe impl Send for Canceller {}
+
+impl Canceller {
+    /// Has the script that runs unwind, past every `catch`. Nothing happens when
+    /// the interpreter has gone; the caller sees to it that its address cannot
+    /// be another's by then.
+    pub fn cancel(&self) {
+        // SAFETY: see above; no result is handed over.
+        unsafe {
+            sys::Tcl_CancelEval(self.0, null_mut(), null_mut(), sys::TCL_CANCEL_UNWIND);
+        }
     }
 }
 

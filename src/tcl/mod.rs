@@ -15,6 +15,7 @@ pub mod interp;
 pub mod lifetime;
 pub mod obj;
 pub mod script;
+pub mod thread;
 
 pub use command::{Failure, Outcome};
 pub use interp::Interp;

@@ -12,6 +12,7 @@
 //! thread, and then every frame on the stack is torn down by force, which
 //! must not meet a frame that catches panics.
 
+use super::interp::Preserved;
 use super::{Interp, Obj};
 use crate::tcl_sys as sys;
 use libc::c_int;
@@ -133,20 +134,14 @@ impl Prepared {
         })
     }
 
-    /// Sorts Tcl's completion codes as its event loop would.
+    /// What the evaluation has come to.
     pub fn complete(&mut self, code: c_int) -> Completion {
         self.word = None;
         self.words.clear();
         let Some((interp, _)) = self.target.take() else {
             return Completion::Error("nothing was called".into());
         };
-        match code {
-            sys::TCL_OK | sys::TCL_RETURN => Completion::Ok(interp.result()),
-            sys::TCL_ERROR => Completion::Error(interp.result().text().into_owned()),
-            sys::TCL_BREAK => Completion::Error("invoked \"break\" outside of a loop".into()),
-            sys::TCL_CONTINUE => Completion::Error("invoked \"continue\" outside of a loop".into()),
-            other => Completion::Error(format!("command returned bad code: {other}")),
-        }
+        completion(interp, code)
     }
 
     /// Evaluates a script without more words; how it ended, and Tcl's completion
@@ -189,6 +184,50 @@ impl Call {
                 sys::Tcl_EvalObjEx(self.interp, self.text, sys::TCL_EVAL_GLOBAL)
             }
         }
+    }
+}
+
+/// A script that is evaluated as it is, kept until that has happened.
+pub struct Whole {
+    interp: Preserved,
+    script: Obj,
+}
+
+impl Whole {
+    /// `script` in `interp`, at global level.
+    pub fn new(interp: Interp, script: Obj) -> Whole {
+        Whole { interp: interp.preserve(), script }
+    }
+
+    /// The call, valid while `self` is.
+    pub fn call(&self) -> Call {
+        Call {
+            interp: self.interp.interp().as_ptr(),
+            argc: 0,
+            argv: std::ptr::null(),
+            text: self.script.as_ptr(),
+        }
+    }
+
+    /// The script.
+    pub fn script(&self) -> &Obj {
+        &self.script
+    }
+
+    /// What the evaluation has come to.
+    pub fn complete(self, code: c_int) -> Completion {
+        completion(self.interp.interp(), code)
+    }
+}
+
+/// Sorts Tcl's completion codes as its event loop would.
+pub fn completion(interp: Interp, code: c_int) -> Completion {
+    match code {
+        sys::TCL_OK | sys::TCL_RETURN => Completion::Ok(interp.result()),
+        sys::TCL_ERROR => Completion::Error(interp.result().text().into_owned()),
+        sys::TCL_BREAK => Completion::Error("invoked \"break\" outside of a loop".into()),
+        sys::TCL_CONTINUE => Completion::Error("invoked \"continue\" outside of a loop".into()),
+        other => Completion::Error(format!("command returned bad code: {other}")),
     }
 }
 

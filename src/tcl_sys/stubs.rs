@@ -112,9 +112,11 @@ stubs! {
     fn Tcl_NewStringObj[56, 56](bytes: *const c_char, length: isize) -> *mut Tcl_Obj;
     fn Tcl_CreateEventSource[92, 92](setup: Tcl_EventSetupProc, check: Tcl_EventCheckProc, clientData: *mut c_void);
     fn Tcl_CreateExitHandler[93, 93](proc_: Tcl_ExitProc, clientData: *mut c_void);
+    fn Tcl_CreateInterp[94, 94]() -> *mut Tcl_Interp;
     fn Tcl_CreateObjCommand[96, 96](interp: *mut Tcl_Interp, name: *const c_char, proc_: Tcl_ObjCmdProc, clientData: *mut c_void, delete: Option<Tcl_CmdDeleteProc>) -> Tcl_Command;
     fn Tcl_DeleteEvents[105, 105](proc_: Tcl_EventDeleteProc, clientData: *mut c_void);
     fn Tcl_DeleteEventSource[106, 106](setup: Tcl_EventSetupProc, check: Tcl_EventCheckProc, clientData: *mut c_void);
+    fn Tcl_DeleteInterp[110, 110](interp: *mut Tcl_Interp);
     fn Tcl_DoOneEvent[115, 115](flags: c_int) -> c_int;
     fn Tcl_GetAssocData[150, 150](interp: *mut Tcl_Interp, name: *const c_char, proc_: *mut Option<Tcl_InterpDeleteProc>) -> *mut c_void;
     fn Tcl_GetChannel[151, 151](interp: *mut Tcl_Interp, name: *const c_char, mode: *mut c_int) -> *mut c_void;
@@ -124,6 +126,7 @@ stubs! {
     // Called Tcl_GetMaster in 8.6.
     fn Tcl_GetParent[164, 164](interp: *mut Tcl_Interp) -> *mut Tcl_Interp;
     fn Tcl_GetObjResult[166, 166](interp: *mut Tcl_Interp) -> *mut Tcl_Obj;
+    fn Tcl_Init[180, 180](interp: *mut Tcl_Interp) -> c_int;
     fn Tcl_InterpDeleted[184, 184](interp: *mut Tcl_Interp) -> c_int;
     fn Tcl_MakeTcpClientChannel[191, 191](socket: *mut c_void) -> *mut c_void;
     fn Tcl_Preserve[201, 201](data: *mut c_void);
@@ -136,6 +139,9 @@ stubs! {
     fn Tcl_SetMaxBlockTime[229, 229](time: *const Tcl_Time);
     fn Tcl_SetObjErrorCode[234, 234](interp: *mut Tcl_Interp, code: *mut Tcl_Obj);
     fn Tcl_SetObjResult[235, 235](interp: *mut Tcl_Interp, result: *mut Tcl_Obj);
+    fn Tcl_SetVar2Ex[317, 317](interp: *mut Tcl_Interp, part1: *const c_char, part2: *const c_char, value: *mut Tcl_Obj, flags: c_int) -> *mut Tcl_Obj;
+    fn Tcl_ThreadAlert[318, 318](thread: Tcl_ThreadId);
+    fn Tcl_ThreadQueueEvent[319, 319](thread: Tcl_ThreadId, event: *mut Tcl_Event, position: c_int);
     fn Tcl_StringCaseMatch[371, 371](string: *const c_char, pattern: *const c_char, flags: c_int) -> c_int;
     // Returns an int in 8.6 and a Tcl_Size in 9.0: the low half is right in both.
     fn Tcl_Write[263, 263](channel: *mut c_void, bytes: *const c_char, length: isize) -> c_int;
@@ -144,12 +150,19 @@ stubs! {
     fn Tcl_CreateThreadExitHandler[288, 288](proc_: Tcl_ExitProc, clientData: *mut c_void);
     fn Tcl_EvalObjv[292, 292](interp: *mut Tcl_Interp, objc: isize, objv: *const *mut Tcl_Obj, flags: c_int) -> c_int;
     fn Tcl_EvalObjEx[293, 293](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, flags: c_int) -> c_int;
+    fn Tcl_FinalizeThread[297, 297]();
+    fn Tcl_GetCurrentThread[300, 300]() -> Tcl_ThreadId;
     fn Tcl_GetVar2Ex[306, 306](interp: *mut Tcl_Interp, part1: *const c_char, part2: *const c_char, flags: c_int) -> *mut Tcl_Obj;
+    // The size of the stack is an `int` in 8.6 and a `size_t` in 9.0.
+    fn Tcl_CreateThread[393, 393](id: *mut Tcl_ThreadId, proc_: Tcl_ThreadCreateProc, clientData: *mut c_void, stackSize: usize, flags: c_int) -> c_int;
+    fn Tcl_JoinThread[412, 412](thread: Tcl_ThreadId, result: *mut c_int) -> c_int;
     fn Tcl_TraceCommand[426, 426](interp: *mut Tcl_Interp, name: *const c_char, flags: c_int, proc_: Tcl_CommandTraceProc, clientData: *mut c_void) -> c_int;
     fn Tcl_GetWideIntFromObj[487, 487](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, value: *mut i64) -> c_int;
     fn Tcl_NewWideIntObj[488, 488](value: i64) -> *mut Tcl_Obj;
     fn Tcl_DictObjPut[494, 494](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj, value: *mut Tcl_Obj) -> c_int;
     fn Tcl_NewDictObj[503, 503]() -> *mut Tcl_Obj;
+    fn Tcl_SetReturnOptions[538, 538](interp: *mut Tcl_Interp, options: *mut Tcl_Obj) -> c_int;
+    fn Tcl_CancelEval[580, 580](interp: *mut Tcl_Interp, result: *mut Tcl_Obj, clientData: *mut c_void, flags: c_int) -> c_int;
 }
 
 enum Slot {

@@ -60,6 +60,8 @@ pub struct Tcl_Time {
 }
 
 pub type Tcl_Command = *mut c_void;
+pub type Tcl_ThreadId = *mut c_void;
+pub type Tcl_ThreadCreateProc = unsafe extern "C-unwind" fn(clientData: *mut c_void);
 pub type Tcl_ObjCmdProc = unsafe extern "C" fn(
     clientData: *mut c_void,
     interp: *mut Tcl_Interp,
@@ -96,4 +98,6 @@ pub const TCL_FILE_EVENTS: c_int = 1 << 3;
 pub const TCL_QUEUE_TAIL: c_int = 0;
 pub const TCL_EVAL_GLOBAL: c_int = 0x20000;
 pub const TCL_GLOBAL_ONLY: c_int = 1;
+pub const TCL_CANCEL_UNWIND: c_int = 0x100000;
+pub const TCL_THREAD_JOINABLE: c_int = 1;
 pub const TCL_TRACE_DELETE: c_int = 0x4000;

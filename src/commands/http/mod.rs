@@ -60,6 +60,9 @@ pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
 /// What the server calls between scripts.
 pub(super) const HOOKS: Hooks = Hooks { sync, cleanup };
 
+/// The same in connection threads, where nothing outlives a request.
+pub(super) const THREAD_HOOKS: Hooks = Hooks { sync, cleanup: cleanup_thread };
+
 /// Takes over the fields that scripts have put into `ns_conn outputheaders`.
 fn sync(interp: Interp, exchange: &mut Exchange) {
     if let Some(handle) = exchange.handles[1].as_ref().filter(|_| !exchange.fixed_output) {
@@ -75,6 +78,12 @@ fn cleanup(interp: Interp, exchange: &mut Exchange) {
     for handle in own {
         ns_set::forget(interp, &handle);
     }
+}
+
+/// Frees all sets of the thread.
+fn cleanup_thread(interp: Interp, exchange: &mut Exchange) {
+    cleanup(interp, exchange);
+    ns_set::forget_all(interp);
 }
 
 /// Runs `work` with the request that the running script is about.

@@ -10,16 +10,14 @@ use crate::tcl::{Interp, Obj, Outcome};
 use std::cell::Cell;
 
 thread_local! {
-    /// An init script runs: what it registers, other threads may have already.
+    /// The thread is one of several with the same init script.
     static INITIALIZING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs an init script by `work`.
-pub(super) fn initializing<T>(work: impl FnOnce() -> T) -> T {
+/// From now on, in this thread, what is registered twice is registered once: its
+/// init script is that of other threads, too.
+pub(super) fn begin_initializing() {
     INITIALIZING.set(true);
-    let result = work();
-    INITIALIZING.set(false);
-    result
 }
 
 /// A command line with options in front and any number of words behind.

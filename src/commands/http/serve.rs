@@ -1,6 +1,6 @@
 //! `ns_serve`, and `ns_connchan detach`.
 
-use super::{detached, sender, with_exchange, Sender, HOOKS};
+use super::{detached, register, sender, with_exchange, Sender, HOOKS, THREAD_HOOKS};
 use crate::base::{config, Error, Result};
 use crate::connchan::channel::Listening as ListeningEndpoint;
 use crate::connchan::driver::Driver as Kind_;
@@ -9,8 +9,11 @@ use crate::net::listen::Listener;
 use crate::net::tls::{Server, ServerSettings};
 use crate::server::attached::Listening;
 use crate::server::driver::{Driver, Place};
+use crate::server::pool::{is_connection_thread, Queue};
+use crate::server::remote;
 use crate::tcl::args::{Kind, Opt, Parsed, Syntax};
-use crate::tcl::{Interp, Obj, Outcome};
+use crate::tcl::{Failure, Interp, Obj, Outcome};
+use crate::threads::{Pool, Setup};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -53,13 +56,18 @@ pub(super) fn ns_serve(interp: Interp, words: &[Obj]) -> Outcome {
     let (channel, place) = listen(&parsed, kind)?;
     let protocol = if kind.is_tls() { "https" } else { "http" };
     let page_dir = parsed.text(PAGE_DIR).map(PathBuf::from);
-    let driver = Arc::new(Driver::new(kind.name(), protocol, kind.section(), place, page_dir));
-    let listening = Listening::new(Arc::clone(&driver), interp, HOOKS);
-    if let Err(error) =
+    let driver = Arc::new(Driver::new(kind.name(), protocol, kind.section(), place, page_dir, threads > 0));
+    let started = if threads == 0 {
+        let listening = Listening::new(Arc::clone(&driver), interp, HOOKS);
         home::register_native(interp, &channel, &Obj::from_str("ns_serve"), Rc::new(listening))
-    {
+            .map_err(Failure::from)
+    } else {
+        let init = parsed.text(INIT).unwrap_or_default();
+        start_threads(interp, threads as usize, &init, &driver, &channel)
+    };
+    if let Err(failure) = started {
         home::close(&channel);
-        return Err(error.into());
+        return Err(failure);
     }
     let handle = Obj::from_str(&channel.name());
     handle.cache(channel);
@@ -70,6 +78,36 @@ pub(super) fn ns_serve(interp: Interp, words: &[Obj]) -> Outcome {
         ("port", Obj::from_int(i64::from(driver.place.port))),
         ("driver", Obj::from_str(driver.name)),
     ]));
+    Ok(())
+}
+
+/// Starts connection threads, then the thread of the driver.
+fn start_threads(
+    interp: Interp,
+    threads: usize,
+    init: &str,
+    driver: &Arc<Driver>,
+    channel: &Arc<Channel>,
+) -> Outcome {
+    let pool = Pool::new();
+    let server = config::server_name();
+    for number in 0..threads {
+        let mut setup = Setup::new(interp, format!("-conn:{server}:{number}-"), init);
+        setup.prepare = Some(Arc::new(|_| {
+            register::begin_initializing();
+            Ok(())
+        }));
+        if let Err(error) = pool.add(setup) {
+            pool.end();
+            return Err(interp.raise(&error));
+        }
+    }
+    let queue = Queue::new(pool.clone(), driver.settings.max_queue, THREAD_HOOKS);
+    if let Err(error) = remote::start(Arc::clone(driver), Arc::clone(channel), Box::new(queue)) {
+        pool.end();
+        return Err(error.into());
+    }
+    driver.set_pool(pool);
     Ok(())
 }
 
@@ -149,5 +187,18 @@ pub(in crate::commands) fn detach(interp: Interp) -> Outcome {
     Ok(())
 }
 
+/// Bytes of a response that may wait for its peer before a connection thread
+/// waits, too.
+const HIGH_WATER: u64 = 1 << 20;
+
 /// In a connection thread: waits until less of the response waits for the peer.
-pub(super) fn wait_for_room() {}
+pub(super) fn wait_for_room() {
+    if !is_connection_thread() {
+        return;
+    }
+    let Some(connection) = crate::server::current::with(|e| Arc::clone(&e.connection)) else { return };
+    // The driver's thread sends; it gives up on a peer that does not read.
+    while connection.waiting() > HIGH_WATER {
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
