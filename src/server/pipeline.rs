@@ -3,7 +3,7 @@
 //! A state machine that names the next script and hears how it ended; who
 //! evaluates scripts, and where, is not its concern.
 
-use super::exchange::{Exchange, State};
+use super::exchange::{Exchange, Outcome, State};
 use super::fastpath::{self, Attempt};
 use super::filters::{self, Filter, When};
 use super::handlers::{self, Action};
@@ -274,6 +274,28 @@ impl Pipeline {
 /// Whether the request is for a proxy (RFC 9112, sections 3.2.2 and 3.2.3).
 fn is_forward(exchange: &Exchange) -> bool {
     !exchange.request.target().starts_with('/')
+}
+
+/// Answers a request for a file where it was read, unless that takes a script or a filter
+/// wants to see it: what its connection has to know then.
+pub fn answer_at_once(exchange: &mut Exchange) -> Option<Outcome> {
+    if filters::any() {
+        return None;
+    }
+    // Whoever asks hears of it here, not by a message.
+    exchange.told = true;
+    while find(exchange).is_ok_and(|action| fastpath::is_fastpath(&action)) {
+        match fastpath::attempt(exchange) {
+            Attempt::Answered => {
+                exchange.connection.driver.statistics.requests.fetch_add(1, Ordering::Relaxed);
+                return Some(exchange.outcome());
+            }
+            Attempt::Turned => {}
+            Attempt::Script => break,
+        }
+    }
+    exchange.told = false;
+    None
 }
 
 /// What answers the exchange, or the status when there is nothing.

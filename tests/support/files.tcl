@@ -2,6 +2,9 @@
 #
 # The server is a tclsh that evaluates what it is told by [inServer]; so nobody waits for himself.
 
+if {[info exists connectionThreads]} {
+    return
+}
 source [file join $supportDirectory tls.tcl]
 source [file join $supportDirectory ca.tcl]
 
@@ -11,6 +14,9 @@ testConstraint mkfifo [llength [auto_execok mkfifo]]
 # A moment for files to have: Tue, 14 Nov 2023 22:13:20 GMT.
 set then 1700000000
 set thenDate "Tue, 14 Nov 2023 22:13:20 GMT"
+
+# How many connection threads a server has; 0 for none.
+set connectionThreads 0
 
 # A folder with files, {name content ...}, all of that moment. It goes at the end of the test.
 proc folder {args} {
@@ -63,6 +69,10 @@ proc filesServe {folder {script ""} args} {
     dict unset args -tls
     if {$tls} {
         lappend args -tls -cert [pem server.all]
+    }
+    if {$::connectionThreads} {
+        # Procedures have to be where handlers run.
+        lappend args -threads $::connectionThreads -init $script
     }
     set ::theServer [serverProcess [string map [list @FOLDER@ [list $folder] @SCRIPT@ $script @ARGS@ $args] {
         # Whatever is logged goes to a file that the test may look at.
@@ -190,6 +200,29 @@ proc nginxServe {folder {settings ""}} {
     processStart [list {*}$program -c $work/nginx.conf -e $work/error.log -p $work]
     awaitThat "nginx on port $port" {![catch {close [socket 127.0.0.1 $port]}]}
     return http://127.0.0.1:$port
+}
+
+# Runs the tests of another suite with connection threads; their names get "threads" behind the
+# concept. Those that one of the patterns matches are left out.
+proc runInThreads {file leftOut} {
+    set ::leftOut $leftOut
+    set ::connectionThreads 2
+    rename test testInThreads
+    rename filesLastTest filesLastTestInThreads
+    proc filesLastTest {} {}
+    proc test {name title args} {
+        foreach pattern $::leftOut {
+            if {[string match $pattern $name]} {
+                return
+            }
+        }
+        uplevel 1 [list testInThreads [regsub -- - $name threads-] $title {*}$args]
+    }
+    uplevel #0 [list source [file join $::supportDirectory .. $file]]
+    rename test {}
+    rename filesLastTest {}
+    rename testInThreads test
+    rename filesLastTestInThreads filesLastTest
 }
 
 # The last test of a file that sources this one.
