@@ -145,6 +145,8 @@ impl Connection {
     /// Sends two parts, one behind the other, and keeps what does not go at
     /// once. False when nothing can be sent any more, or when too much waits.
     pub fn send(&self, head: &[u8], body: &[u8]) -> bool {
+        // Of two parts the second may be missing, not the first.
+        let (head, body) = if head.is_empty() { (body, head) } else { (head, body) };
         let mut output = self.output.lock();
         if output.failed || self.is_given_away() {
             return false;
