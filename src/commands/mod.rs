@@ -2,6 +2,7 @@
 //! the rooms below and shape the result. No protocol logic lives here.
 
 mod config;
+mod files;
 mod http;
 mod ns_connchan;
 mod ns_log;
@@ -79,7 +80,7 @@ fn provide(interp: Interp, package: &str) -> Outcome {
 /// Puts the package into an interpreter.
 pub fn install(interp: Interp) -> Outcome {
     prepare(interp)?;
-    for (name, proc_) in COMMANDS.iter().chain(http::COMMANDS).chain(ns_proxy::COMMANDS) {
+    for (name, proc_) in COMMANDS.iter().chain(files::COMMANDS).chain(http::COMMANDS).chain(ns_proxy::COMMANDS) {
         create(interp, name, *proc_);
     }
     lifetime::state::<Complete>(interp).0.set(true);

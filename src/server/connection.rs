@@ -145,6 +145,8 @@ impl Connection {
     /// Sends two parts, one behind the other, and keeps what does not go at
     /// once. False when nothing can be sent any more, or when too much waits.
     pub fn send(&self, head: &[u8], body: &[u8]) -> bool {
+        // Of two parts the second may be missing, not the first.
+        let (head, body) = if head.is_empty() { (body, head) } else { (head, body) };
         let mut output = self.output.lock();
         if output.failed || self.is_given_away() {
             return false;
@@ -158,7 +160,9 @@ impl Connection {
             output.pieces.push_back(Piece::Bytes([head, body].concat()));
             return true;
         }
-        match self.channel.send_parts_now([head, body]) {
+        // An empty first part would mean that there is nothing new.
+        let parts = if head.is_empty() { [body, head] } else { [head, body] };
+        match self.channel.send_parts_now(parts) {
             Ok((_, None)) => true,
             Ok((_, Some(room))) => {
                 self.pending.store(true, Ordering::Release);

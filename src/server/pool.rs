@@ -46,7 +46,12 @@ impl Dispatcher for Queue {
         let hooks = self.hooks;
         let job: Job = Box::new(move |_| {
             IS_CONNECTION_THREAD.set(true);
-            Some(Box::new(Answering { exchange: Some(exchange), pipeline: Pipeline::default(), run: None, hooks }))
+            Some(Box::new(Answering {
+                exchange: Some(exchange),
+                pipeline: Pipeline::default(),
+                run: None,
+                hooks,
+            }))
         });
         // A pool that has ended drops it, and its connection hears of that.
         self.pool.post(job);
