@@ -133,7 +133,7 @@ fn http_time(interp: Interp, words: &[Obj]) -> Outcome {
         required: 1,
     };
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
-    interp.set_result(&Obj::from_str(&date::format(parsed.word(0).number())));
+    interp.set_result(&Obj::from_str(&date::text(parsed.word(0).number())));
     Ok(())
 }
 
@@ -142,7 +142,12 @@ fn parse_http_time(interp: Interp, words: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<0, 1> =
         Syntax { options: [], ends_options: false, words: [word("httptime", Kind::Any)], required: 1 };
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
-    interp.set_result(&Obj::from_int(date::parse(&parsed.word(0).obj.text())?));
+    let text = parsed.word(0).obj.text();
+    // Of the forms of a date only the one that is sent.
+    let is_sent_form = text.trim().len() == date::LENGTH && text.contains(", ");
+    let seconds = is_sent_form.then(|| date::parse(&text, seconds_now())).flatten();
+    let seconds = seconds.ok_or_else(|| Error::new(format!("invalid time: {text}")))?;
+    interp.set_result(&Obj::from_int(seconds));
     Ok(())
 }
 

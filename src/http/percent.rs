@@ -24,8 +24,8 @@ pub enum Part {
 fn kept(part: Part) -> &'static [u8] {
     match part {
         Part::Query => b"~!@$*()_-:'?./",
-        Part::Path => b"-._~!$&'()*+,;=:@",
-        Part::FullPath => b"-._~!$&'()*+,;=:@/",
+        Part::Path => b"-._~!$&'()*+,=:@",
+        Part::FullPath => b"-._~!$&'()*+,=:@/",
         Part::Fragment => b"-._~!$&'()*+,;=:@/?",
         // cookie-octet without the percent sign.
         Part::Cookie => b"!#$&'()*+-./:<=>?@[]^_`{|}~",
@@ -74,6 +74,11 @@ pub fn encode_into(out: &mut String, part: Part, bytes: &[u8], uppercase: bool) 
         }
         rest = tail;
     }
+}
+
+/// Appends a path, or part of one, as [`Part::FullPath`].
+pub fn encode_path(out: &mut String, path: &[u8]) {
+    encode_into(out, Part::FullPath, path, false);
 }
 
 /// Encodes several components: names and values of a query as `a=b&c=d`, the
@@ -197,5 +202,12 @@ mod tests {
         assert_eq!(parse_query("a&=x&&b=c=d+e"), pairs(&[("a", ""), ("", "x"), ("b", "c=d e")]));
         assert_eq!(parse_query(""), pairs(&[]));
         assert_eq!(parse_query("a=%e9"), Err(not_utf8("%e9")));
+    }
+
+    #[test]
+    fn paths() {
+        let mut out = String::from("http://h");
+        encode_path(&mut out, "/a b/\u{e4}?#%\"<>;[]\\&'~".as_bytes());
+        assert_eq!(out, "http://h/a%20b/%c3%a4%3f%23%25%22%3c%3e%3b%5b%5d%5c&'~");
     }
 }
