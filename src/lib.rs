@@ -9,12 +9,14 @@
 pub mod base;
 pub mod commands;
 pub mod connchan;
+pub mod crypto;
 pub mod files;
 pub mod http;
 pub mod net;
 pub mod proxy;
 pub mod reactor;
 pub mod server;
+pub mod shared;
 pub mod tcl;
 pub mod tcl_sys;
 pub mod threads;

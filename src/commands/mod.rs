@@ -1,15 +1,26 @@
 //! The Tcl commands, one file a command or family: they parse arguments, call
 //! the rooms below and shape the result. No protocol logic lives here.
 
+mod bytes;
 mod config;
+mod crypto;
 mod files;
 mod http;
+mod locks;
+mod messages;
 mod ns_connchan;
 mod ns_log;
 pub mod ns_proxy;
 mod ns_set;
 mod ns_socks;
+mod nsv;
+mod nsv_dict;
+mod parseargs;
 mod server;
+mod system;
+mod text;
+mod time;
+mod urls;
 mod ws;
 
 use crate::base::Error;
@@ -18,23 +29,42 @@ use crate::net::descriptor;
 use crate::proxy;
 use crate::tcl::args::{word, Kind, Syntax};
 use crate::tcl::command::{create, CommandProc};
+use crate::tcl::evaluating::{self, EvaluatingProc};
 use crate::tcl::event_source::{tcl_uses_select, SELECT_LIMIT};
 use crate::tcl::{lifetime, refusal, Failure, Interp, Obj, Outcome};
 use crate::threads;
 use once_cell::sync::OnceCell;
 use std::cell::Cell;
 
-/// Every command of the package, by its name in the global namespace.
+/// Commands by their names in the global namespace.
 const COMMANDS: &[(&str, CommandProc)] = &[
     ("ns_connchan", ns_connchan::command),
-    ("ns_log", ns_log::ns_log),
     ("ns_set", ns_set::command),
     ("ns_socks", ns_socks::command),
-    ("ns_section", config::ns_section),
-    ("ns_param", config::ns_param),
-    ("ns_config", config::ns_config),
     ("::ns_connchan::family", family),
 ];
+
+/// Those of the families.
+const FAMILIES: &[&[(&str, CommandProc)]] = &[
+    COMMANDS,
+    config::COMMANDS,
+    crypto::COMMANDS,
+    files::COMMANDS,
+    http::COMMANDS,
+    locks::COMMANDS,
+    messages::COMMANDS,
+    ns_log::COMMANDS,
+    ns_proxy::COMMANDS,
+    nsv::COMMANDS,
+    parseargs::COMMANDS,
+    system::COMMANDS,
+    text::COMMANDS,
+    time::COMMANDS,
+    urls::COMMANDS,
+];
+
+/// Those that evaluate a script.
+const EVALUATING: &[&[(&str, EvaluatingProc)]] = &[config::EVALUATING, locks::EVALUATING];
 
 /// Whether an interpreter has the whole package, or only a part of it.
 #[derive(Default)]
@@ -67,6 +97,7 @@ fn prepare(interp: Interp) -> Outcome {
     if !lifetime::is_attached(interp) {
         home::settle(interp)?;
     }
+    locks::settle();
     Ok(())
 }
 
@@ -80,8 +111,11 @@ fn provide(interp: Interp, package: &str) -> Outcome {
 /// Puts the package into an interpreter.
 pub fn install(interp: Interp) -> Outcome {
     prepare(interp)?;
-    for (name, proc_) in COMMANDS.iter().chain(files::COMMANDS).chain(http::COMMANDS).chain(ns_proxy::COMMANDS) {
+    for (name, proc_) in FAMILIES.iter().copied().flatten() {
         create(interp, name, *proc_);
+    }
+    for (name, proc_) in EVALUATING.iter().copied().flatten() {
+        evaluating::create(interp, name, *proc_);
     }
     lifetime::state::<Complete>(interp).0.set(true);
     provide(interp, "nsproxy")?;

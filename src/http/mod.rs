@@ -1,15 +1,19 @@
-//! HTTP as bytes: urls and messages taken apart and put together, ranges,
-//! conditions, dates and codings. Nothing here opens a socket or a file, or
-//! knows of Tcl.
+//! HTTP as bytes, and what goes with it: messages, urls, percent-encoding, ranges,
+//! conditions, codings, character sets, text in HTML, dates. Nothing here opens a
+//! socket or a file, or knows of Tcl.
 #![forbid(unsafe_code)]
 
 pub mod accept_encoding;
+pub mod charset;
 pub mod chunked;
 pub mod compression;
 pub mod conditional;
 pub mod date;
+mod entities;
+pub mod fields;
 pub mod form;
 pub mod head;
+pub mod html;
 pub mod media_type;
 pub mod percent;
 pub mod range;

@@ -111,6 +111,12 @@ impl Obj {
         unsafe { Obj::retain(sys::Tcl_NewWideIntObj(value)) }
     }
 
+    /// A floating point number.
+    pub fn from_float(value: f64) -> Obj {
+        // SAFETY: no preconditions.
+        unsafe { Obj::retain(sys::Tcl_NewDoubleObj(value)) }
+    }
+
     /// An integer from a counter; values above `i64::MAX` cannot be reached.
     pub fn from_count(value: u64) -> Obj {
         Obj::from_int(value.min(i64::MAX as u64) as i64)
@@ -293,7 +299,11 @@ impl Obj {
 
     /// Whether `text` matches the value as a pattern of `string match`.
     pub fn matches_as_pattern(&self, text: &str) -> bool {
-        let subject = Obj::from_str(text);
+        self.is_pattern_of(&Obj::from_str(text))
+    }
+
+    /// Whether `subject` matches the value as a pattern of `string match`.
+    pub fn is_pattern_of(&self, subject: &Obj) -> bool {
         // SAFETY: two live values, whose strings end in NUL.
         unsafe {
             let mut length = 0isize;

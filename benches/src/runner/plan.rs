@@ -86,6 +86,8 @@ pub enum Part {
     WsMemory,
     /// Worker processes.
     Proxy,
+    /// What single commands cost.
+    Support,
 }
 
 /// One line of the plan: what a server is put through.
@@ -234,7 +236,7 @@ impl Kind {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    const ALL: [Part; 10] = [
+    const ALL: [Part; 11] = [
         Part::Echo,
         Part::Accept,
         Part::Tls,
@@ -245,6 +247,7 @@ impl Part {
         Part::Broadcast,
         Part::WsMemory,
         Part::Proxy,
+        Part::Support,
     ];
 
     fn key(self) -> &'static str {
@@ -259,6 +262,7 @@ impl Part {
             Part::Broadcast => "broadcast",
             Part::WsMemory => "wsmemory",
             Part::Proxy => "proxy",
+            Part::Support => "support",
         }
     }
 
@@ -268,7 +272,9 @@ impl Part {
             Part::Tls | Part::Handshake => Transport::Tls,
             Part::Ws | Part::WsMemory => Transport::WebSocket,
             Part::Broadcast => Transport::Broadcast,
-            Part::Echo | Part::Accept | Part::Idle | Part::Memory | Part::Proxy => Transport::Plain,
+            Part::Echo | Part::Accept | Part::Idle | Part::Memory | Part::Proxy | Part::Support => {
+                Transport::Plain
+            }
         }
     }
 }

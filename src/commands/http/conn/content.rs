@@ -161,7 +161,7 @@ pub(super) fn form(call: &Call) -> Result<Obj> {
     }
     let mut set = NsSet::new(Some("form".to_owned()), false);
     set.append(form.fields.clone());
-    let handle = ns_set::enter_owned(call.interp, set);
+    let handle = ns_set::create_owned(call.interp, set);
     with_exchange(|e| {
         e.other_handles.push(handle.clone());
         e.form_handle = Some(handle.clone());
@@ -208,7 +208,7 @@ pub(super) fn file_headers(call: &Call) -> Result<Obj> {
         file.headers.iter().for_each(|(name, value)| {
             set.update(name, Match::IgnoreCase, value);
         });
-        text(&ns_set::enter_owned(call.interp, set))
+        text(&ns_set::create_owned(call.interp, set))
     })?;
     let handles: Vec<String> =
         sets.elements().unwrap_or_default().iter().map(|h| h.text().into_owned()).collect();

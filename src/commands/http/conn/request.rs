@@ -89,7 +89,7 @@ pub(super) fn headers(call: &Call) -> Result<Obj> {
         }
         Ok(set)
     })?;
-    let handle = ns_set::enter_owned(call.interp, set);
+    let handle = ns_set::create_owned(call.interp, set);
     with_exchange(|e| {
         e.handles[0] = Some(handle.clone());
         Ok(text(&handle))
@@ -155,7 +155,7 @@ pub(super) fn auth(call: &Call) -> Result<Obj> {
             set.put("Token", &rest);
         }
     }
-    let handle = ns_set::enter_owned(call.interp, set);
+    let handle = ns_set::create_owned(call.interp, set);
     with_exchange(|e| {
         e.other_handles.push(handle.clone());
         Ok(text(&handle))

@@ -258,7 +258,7 @@ pub(super) fn output_headers(call: &Call) -> Result<Obj> {
     let fields = with_exchange(|e| Ok(e.output.fields().to_vec()))?;
     let mut set = NsSet::new(Some("response headers".to_owned()), true);
     set.append(fields);
-    let handle = ns_set::enter_owned(call.interp, set);
+    let handle = ns_set::create_owned(call.interp, set);
     with_exchange(|e| {
         e.handles[1] = Some(handle.clone());
         Ok(text(&handle))
