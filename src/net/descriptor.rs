@@ -7,9 +7,8 @@
 //! is raised to the hard one when, and only when, a socket needs it.
 
 use crate::base::log;
-use socket2::Socket;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Sockets go to numbers from this one on; 0 leaves them where they are.
@@ -20,9 +19,9 @@ pub fn keep_free_below(lowest: i32) {
     LOWEST.store(lowest, Ordering::Relaxed);
 }
 
-/// Moves a fresh socket to a number that others do not need. When there is no
-/// such number the socket stays where it is.
-pub fn settle(socket: Socket) -> Socket {
+/// Moves a fresh socket (or another descriptor) to a number that others do not
+/// need. When there is no such number it stays where it is.
+pub fn settle<T: AsRawFd + From<OwnedFd>>(socket: T) -> T {
     let lowest = LOWEST.load(Ordering::Relaxed);
     if lowest == 0 || socket.as_raw_fd() >= lowest {
         return socket;
@@ -32,14 +31,14 @@ pub fn settle(socket: Socket) -> Socket {
         .unwrap_or(socket)
 }
 
-fn duplicate_from(socket: &Socket, lowest: i32) -> io::Result<Socket> {
+fn duplicate_from<T: AsRawFd + From<OwnedFd>>(socket: &T, lowest: i32) -> io::Result<T> {
     // SAFETY: duplicates an open descriptor; no memory is involved.
     let fd = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: a fresh descriptor that nobody else owns.
-    Ok(unsafe { Socket::from_raw_fd(fd) })
+    Ok(T::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 /// Raises the soft limit of open files to the hard one. False when it is
