@@ -7,8 +7,6 @@
 //! is raised to the hard one when, and only when, a socket needs it.
 
 use crate::base::log;
-use socket2::Socket;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -21,9 +19,9 @@ pub fn keep_free_below(lowest: i32) {
     LOWEST.store(lowest, Ordering::Relaxed);
 }
 
-/// Moves a fresh socket to a number that others do not need. When there is no
-/// such number the socket stays where it is.
-pub fn settle(socket: Socket) -> Socket {
+/// Moves a fresh socket (or another descriptor) to a number that others do not
+/// need. When there is no such number it stays where it is.
+pub fn settle<T: AsRawFd + From<OwnedFd>>(socket: T) -> T {
     let lowest = LOWEST.load(Ordering::Relaxed);
     if lowest == 0 || socket.as_raw_fd() >= lowest {
         return socket;
@@ -31,17 +29,6 @@ pub fn settle(socket: Socket) -> Socket {
     duplicate_from(&socket, lowest)
         .or_else(|error| if raise_limit() { duplicate_from(&socket, lowest) } else { Err(error) })
         .unwrap_or(socket)
-}
-
-/// The same for a file that stays open for a while.
-pub fn settle_file(file: File) -> File {
-    let lowest = LOWEST.load(Ordering::Relaxed);
-    if lowest == 0 || file.as_raw_fd() >= lowest {
-        return file;
-    }
-    duplicate_from(&file, lowest)
-        .or_else(|error| if raise_limit() { duplicate_from(&file, lowest) } else { Err(error) })
-        .unwrap_or(file)
 }
 
 fn duplicate_from<T: AsRawFd + From<OwnedFd>>(what: &T, lowest: i32) -> io::Result<T> {

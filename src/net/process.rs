@@ -6,6 +6,7 @@
 //! Programs are started by posix_spawn(3), so that the size of this process
 //! does not matter; only a change of user needs a fork.
 
+use super::descriptor;
 use super::identity::Identity;
 use socket2::{Domain, Socket, Type};
 use std::ffi::{CString, OsStr};
@@ -96,7 +97,7 @@ pub fn spawn(launch: &Launch, line: &Socket) -> io::Result<Process> {
     let handle = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     // SAFETY: a fresh descriptor, close-on-exec as all of its kind.
     let handle = (handle >= 0).then(|| unsafe { OwnedFd::from_raw_fd(handle as RawFd) });
-    Ok(Process { pid, handle })
+    Ok(Process { pid, handle: handle.map(descriptor::settle) })
 }
 
 fn check(code: libc::c_int) -> io::Result<()> {

@@ -225,7 +225,7 @@ impl Handle {
     }
 
     /// Ends its worker, of which nothing is expected any more.
-    pub(super) fn discard(&self) {
+    pub fn discard(&self) {
         let worker = self.inner.lock().worker.take();
         if let Some(worker) = worker {
             self.retire(&worker);

@@ -104,9 +104,11 @@ fn make_ready(handles: &[Arc<Handle>], own: crate::proxy::handle::Own) -> Result
         }
     }
     for handle in new {
-        // Also after a failure: no worker is left that was never initialised.
-        if let Err(problem) = handle.complete(own) {
-            failure.get_or_insert(problem);
+        if failure.is_some() {
+            // No worker is left that was never initialised.
+            handle.discard();
+        } else if let Err(problem) = handle.complete(own) {
+            failure = Some(problem);
         }
     }
     failure.map_or(Ok(()), Err)

@@ -153,7 +153,7 @@ fn end_as(interp: Interp, code: i32, error_code: &[u8], error_info: &[u8], resul
 /// find the same packages. A Tk shell would show a window: the plain one beside
 /// it is taken.
 fn own_program(interp: Interp) -> OwnProgram {
-    const ASK: &str = r#"apply {{} {
+    const ASK: &str = r#"::apply {{} {
         set shell [info nameofexecutable]
         if {[string match wish* [file tail $shell]]} {
             set plain [file join [file dirname $shell] tclsh[string range [file tail $shell] 4 end]]
