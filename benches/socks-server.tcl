@@ -34,7 +34,8 @@ set words {
 
     # Computes for about 50 microseconds, and echoes.
     proc compute {channel reason} {
-        for {set i 0} {$i < $::rounds} {incr i} {}
+        set rounds $::rounds
+        for {set i 0} {$i < $rounds} {incr i} {}
         return [echo $channel $reason]
     }
 
