@@ -23,6 +23,7 @@ use crate::tcl::script::{Completion, Prepared, Script};
 use crate::tcl::{Interp, Obj};
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::VecDeque;
+use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,6 +93,8 @@ impl Payload for Binding {
 /// A registration as it is entered into a home.
 struct Entering {
     bound: Rc<Bound>,
+    /// The channel's descriptor, looked up before: that takes another lock.
+    fd: Option<RawFd>,
     condition: Condition,
     timeout: Option<Duration>,
     seat: Option<Seat>,
@@ -304,7 +307,7 @@ fn enter(
     registration: Option<Registration>,
 ) -> Result<()> {
     let home = current().ok_or_else(refused)?;
-    let entering = Entering { bound: Rc::new(bound), condition, timeout, seat: None };
+    let entering = Entering { bound: Rc::new(bound), fd: channel.fd(), condition, timeout, seat: None };
     let (key, moved) = channel.change_registration(|callback, generation| {
         let others = callback.take_others(home.reactor.borrow().mailbox());
         let key = home.place(channel, callback, entering, generation)?;
@@ -427,7 +430,7 @@ fn adopt(letter: Letter) {
     }
     let Some(home) = current() else { return };
     let entered = home.adopted(&channel, errand).and_then(|bound| {
-        let entering = Entering { bound: Rc::new(bound), condition, timeout, seat };
+        let entering = Entering { bound: Rc::new(bound), fd: channel.fd(), condition, timeout, seat };
         channel.change_callback(|callback| {
             // A later registration has taken its place.
             if channel.generation() != generation {
@@ -579,7 +582,7 @@ impl Home {
         entering: Entering,
         generation: u32,
     ) -> Result<Key> {
-        let Entering { bound, condition, timeout, seat } = entering;
+        let Entering { bound, fd, condition, timeout, seat } = entering;
         let own = matches!(bound.action, Action::Accept(..)).then(Readiness::default);
         let mut reactor = self.reactor.borrow_mut();
         let known = callback.place_at(reactor.mailbox()).and_then(|place| place.key);
@@ -609,7 +612,7 @@ impl Home {
                     own,
                     _seat: seat,
                 };
-                let key = reactor.add(channel.fd(), condition.interest(), binding).map_err(|_| refused())?;
+                let key = reactor.add(fd, condition.interest(), binding).map_err(|_| refused())?;
                 match callback.place_at(reactor.mailbox()) {
                     Some(place) => place.key = Some(key),
                     None => {

@@ -63,6 +63,8 @@ pub(super) struct Slice {
     began: Instant,
     called: Instant,
     lingered: Duration,
+    /// `now` was looked at when a script ended, just before.
+    fresh: bool,
     /// Whether to look for more when nothing is ready.
     linger: bool,
     step: Step,
@@ -162,6 +164,7 @@ impl EventSource for Home {
             began: now,
             called: now,
             lingered: Duration::ZERO,
+            fresh: false,
             linger: false,
             step: Step::Idle,
             entry: None,
@@ -174,6 +177,7 @@ impl EventSource for Home {
         slice.arrived = 0;
         slice.began = now;
         slice.lingered = Duration::ZERO;
+        slice.fresh = false;
         slice.linger = self.last_slice.get().is_some_and(|last| now - last < BUSY);
         if !slice.linger {
             // Since the last slice there was time for idle callbacks.
@@ -188,7 +192,8 @@ impl EventSource for Home {
         let slice = slices.last_mut()?;
         if self.advance(slice) {
             if let Some((member, _)) = self.member.get() {
-                slice.called = Instant::now();
+                slice.called = slice.now;
+                slice.fresh = false;
                 member.begin_script(slice.called);
             }
             return slice.call.call();
@@ -223,7 +228,9 @@ impl EventSource for Home {
         let mut slices = self.slices.borrow_mut();
         let Some(slice) = slices.last_mut() else { return };
         if let Some((member, _)) = self.member.get() {
-            member.count(slice.called.elapsed());
+            slice.now = Instant::now();
+            slice.fresh = true;
+            member.count(slice.now - slice.called);
         }
         let completion = slice.call.complete(code);
         let Some(entry) = &mut slice.entry else { return };
@@ -348,7 +355,9 @@ impl Home {
     /// next round, after those whom the kernel reports meanwhile.
     fn next_entry(&self, slice: &mut Slice) -> Option<Step> {
         loop {
-            slice.now = Instant::now();
+            if !std::mem::take(&mut slice.fresh) {
+                slice.now = Instant::now();
+            }
             if slice.now >= slice.end {
                 self.give_way.set(true);
                 return None;

@@ -27,7 +27,7 @@ const SLACK: usize = 2;
 
 /// A thread that has not looked at its mail for so long, or has been in one
 /// script for so long, gets no connections when others can have them.
-const PATIENCE: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// How long `configure` waits for threads without channels to end.
 const FAREWELL: Duration = Duration::from_secs(1);
