@@ -46,7 +46,12 @@ impl Dispatcher for Queue {
         let hooks = self.hooks;
         let job: Job = Box::new(move |_| {
             IS_CONNECTION_THREAD.set(true);
-            Some(Box::new(Answering { exchange: Some(exchange), pipeline: Pipeline::default(), run: None, hooks }))
+            Some(Box::new(Answering {
+                exchange: Some(exchange),
+                pipeline: Pipeline::default(),
+                run: None,
+                hooks,
+            }))
         });
         // A pool that has ended drops it, and its connection hears of that.
         self.pool.post(job);
@@ -76,6 +81,7 @@ impl Task for Answering {
                 let script = scripts::object(&run);
                 self.run = Some(run);
                 current::push(exchange);
+                interp.allow_exceptions();
                 Some(script)
             }
             None => {

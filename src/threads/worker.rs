@@ -241,7 +241,8 @@ impl Worker {
         };
         if goes_on {
             state.stage = stage;
-            let dropped = if stage == Stage::Ending { std::mem::take(&mut state.jobs) } else { VecDeque::new() };
+            let dropped =
+                if stage == Stage::Ending { std::mem::take(&mut state.jobs) } else { VecDeque::new() };
             let thread = state.thread;
             drop(state);
             self.0.changed.notify_all();
