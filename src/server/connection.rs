@@ -165,7 +165,10 @@ impl Connection {
         match self.channel.send_parts_now(parts) {
             Ok((_, None)) => true,
             Ok((_, Some(room))) => {
-                self.pending.store(true, Ordering::Release);
+                if !self.pending.swap(true, Ordering::AcqRel) && self.remote {
+                    // Its reactor has to know, for the time that this may take.
+                    self.channel.nudge_home();
+                }
                 // One response may be larger than the limit: it is there
                 // already. What is added to a queue that is full may not.
                 let added = (head.len() + body.len()) as u64;
