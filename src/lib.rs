@@ -7,6 +7,7 @@
 pub mod base;
 pub mod commands;
 pub mod connchan;
+pub mod files;
 pub mod http;
 pub mod net;
 pub mod reactor;

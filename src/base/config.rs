@@ -6,12 +6,17 @@
 //! they came, and a key may occur more than once.
 
 use super::log;
+use super::memory_size;
 use super::time_value::TimeValue;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Everything configured so far.
 static SECTIONS: RwLock<Vec<Section>> = RwLock::new(Vec::new());
+
+/// Counts the changes.
+static GENERATION: AtomicU64 = AtomicU64::new(1);
 
 /// Section and key of malformed values that were already complained about.
 static REPORTED: Mutex<BTreeSet<(String, String)>> = Mutex::new(BTreeSet::new());
@@ -41,6 +46,18 @@ fn find_or_add<'a>(sections: &'a mut Vec<Section>, name: &str) -> &'a mut Sectio
     &mut sections[index]
 }
 
+/// A number that grows with each change of the configuration. Whoever keeps
+/// settings that were read reads them again when it is another; it is to be
+/// asked for before reading. Never 0.
+pub fn generation() -> u64 {
+    GENERATION.load(Ordering::Acquire)
+}
+
+/// To be called after a change, under the lock.
+fn changed() {
+    GENERATION.fetch_add(1, Ordering::Release);
+}
+
 /// Name of the one virtual server of the process: parameter `server` of
 /// `ns/parameters`.
 pub fn server_name() -> String {
@@ -56,7 +73,9 @@ pub fn add_section(name: &str) {
 /// An earlier pair of the same key stays, and stays the one that [`get`] finds.
 pub fn add(section: &str, key: &str, value: &str) {
     let pair = (key.to_string(), value.to_string());
-    find_or_add(&mut SECTIONS.write(), section).pairs.push(pair);
+    let mut sections = SECTIONS.write();
+    find_or_add(&mut sections, section).pairs.push(pair);
+    changed();
 }
 
 /// Gives the first pair of this key a new value, or adds one.
@@ -67,6 +86,7 @@ pub fn update(section: &str, key: &str, value: &str) {
         Some((_, old)) => *old = value.to_string(),
         None => pairs.push((key.to_string(), value.to_string())),
     }
+    changed();
 }
 
 /// The first value of a key.
@@ -97,6 +117,7 @@ pub fn copy_section(from: &str, to: &str) -> bool {
         return false;
     };
     find_or_add(&mut sections, to).pairs.extend(copied);
+    changed();
     true
 }
 
@@ -121,6 +142,12 @@ pub fn get_int(section: &str, key: &str, default: i64) -> i64 {
 /// missing and for a malformed one.
 pub fn get_time(section: &str, key: &str, default: TimeValue) -> TimeValue {
     read(section, key, default, "time value", |text| TimeValue::parse(text).ok())
+}
+
+/// The first value of a key as a memory size in bytes (`8KB`, `1MB`). The
+/// default stands in for a missing and for a malformed one.
+pub fn get_size(section: &str, key: &str, default: u64) -> u64 {
+    read(section, key, default, "memory size", |text| memory_size::parse(text).ok())
 }
 
 /// What the typed readers share. The log gets a warning about a malformed value
@@ -208,10 +235,13 @@ mod tests {
         add("test/typed", "off", "0");
         add("test/typed", "number", "-42");
         add("test/typed", "wait", "250ms");
+        add("test/typed", "size", "8KB");
         assert!(get_bool("test/typed", "on", false));
         assert!(!get_bool("test/typed", "off", true));
         assert_eq!(get_int("test/typed", "number", 1), -42);
         assert_eq!(get_time("test/typed", "wait", TimeValue::ZERO), TimeValue::from_millis(250));
+        assert_eq!(get_size("test/typed", "size", 1), 8192);
+        assert_eq!(get_size("test/typed", "missing", 1), 1);
     }
 
     #[test]
@@ -227,6 +257,18 @@ mod tests {
         assert_eq!(get_int("test/bad", "number", 7), 7);
         assert_eq!(get_time("test/bad", "wait", TimeValue::from_secs(1)), TimeValue::from_secs(1));
         assert_eq!(get_int("test/bad", "missing", 8), 8);
+    }
+
+    #[test]
+    fn changes_are_counted() {
+        let changed_by = |change: &dyn Fn()| {
+            let before = generation();
+            change();
+            generation() > before
+        };
+        assert!(changed_by(&|| add("test/counted", "a", "1")));
+        assert!(changed_by(&|| update("test/counted", "a", "2")));
+        assert!(changed_by(&|| assert!(copy_section("test/counted", "test/counted/copy"))));
     }
 
     #[test]

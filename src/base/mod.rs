@@ -1,11 +1,12 @@
 //! What every other room uses and what uses none of them: errors, errno
-//! texts, time values, the log, the configuration table and ordered header
+//! texts, time values and memory sizes, the log, the configuration table and ordered header
 //! sets. Nothing here knows of Tcl or of sockets.
 
 pub mod config;
 pub mod errno;
 pub mod error;
 pub mod log;
+pub mod memory_size;
 pub mod set;
 pub mod time_value;
 

@@ -2,6 +2,7 @@
 //! the rooms below and shape the result. No protocol logic lives here.
 
 mod config;
+mod files;
 mod http;
 mod ns_connchan;
 mod ns_log;
@@ -50,7 +51,7 @@ pub fn install(interp: Interp) -> Outcome {
     if !lifetime::is_attached(interp) {
         home::settle(interp)?;
     }
-    for (name, proc_) in COMMANDS.iter().chain(http::COMMANDS) {
+    for (name, proc_) in COMMANDS.iter().chain(files::COMMANDS).chain(http::COMMANDS) {
         create(interp, name, *proc_);
     }
     match interp.provide("ns_connchan", env!("CARGO_PKG_VERSION")) {

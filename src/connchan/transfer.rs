@@ -332,7 +332,7 @@ impl Channel {
             return Err((**error).clone());
         }
         let mut total = 0;
-        if !parts[0].is_empty() && is_full(io.pending.len()) {
+        if parts != [&[] as &[u8]; 2] && is_full(io.pending.len()) {
             // What is waiting has its chance to go.
             total = self.send_some(io, [&[], &[]])?.0;
             if is_full(io.pending.len()) {
@@ -357,7 +357,7 @@ impl Channel {
                 parts.into_iter().for_each(|part| io.pending.push(part));
                 return Ok((0, None));
             }
-            Some(_) if parts[0].is_empty() && io.pending.is_empty() => return Ok((0, None)),
+            Some(_) if parts == [&[] as &[u8]; 2] && io.pending.is_empty() => return Ok((0, None)),
             Some(Endpoint::Tls(session)) => {
                 self.begin_send(elsewhere);
                 send_tls(session, [io.pending.pending(), parts[0], parts[1]])

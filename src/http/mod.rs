@@ -1,10 +1,18 @@
-//! HTTP as bytes: urls and messages taken apart and put together. Nothing here
-//! opens a socket or knows of Tcl.
+//! HTTP as bytes: urls and messages taken apart and put together, ranges,
+//! conditions, dates and codings. Nothing here opens a socket or a file, or
+//! knows of Tcl.
 #![forbid(unsafe_code)]
 
+pub mod accept_encoding;
 pub mod chunked;
+pub mod compression;
+pub mod conditional;
+pub mod date;
 pub mod form;
 pub mod head;
+pub mod media_type;
+pub mod percent;
+pub mod range;
 pub mod request;
 pub mod request_head;
 pub mod status;

@@ -8,8 +8,9 @@
 
 use crate::base::log;
 use socket2::Socket;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Sockets go to numbers from this one on; 0 leaves them where they are.
@@ -32,14 +33,25 @@ pub fn settle(socket: Socket) -> Socket {
         .unwrap_or(socket)
 }
 
-fn duplicate_from(socket: &Socket, lowest: i32) -> io::Result<Socket> {
+/// The same for a file that stays open for a while.
+pub fn settle_file(file: File) -> File {
+    let lowest = LOWEST.load(Ordering::Relaxed);
+    if lowest == 0 || file.as_raw_fd() >= lowest {
+        return file;
+    }
+    duplicate_from(&file, lowest)
+        .or_else(|error| if raise_limit() { duplicate_from(&file, lowest) } else { Err(error) })
+        .unwrap_or(file)
+}
+
+fn duplicate_from<T: AsRawFd + From<OwnedFd>>(what: &T, lowest: i32) -> io::Result<T> {
     // SAFETY: duplicates an open descriptor; no memory is involved.
-    let fd = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) };
+    let fd = unsafe { libc::fcntl(what.as_raw_fd(), libc::F_DUPFD_CLOEXEC, lowest) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: a fresh descriptor that nobody else owns.
-    Ok(unsafe { Socket::from_raw_fd(fd) })
+    Ok(T::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 /// Raises the soft limit of open files to the hard one. False when it is

@@ -5,6 +5,7 @@
 //! wait does so by `wait`, with a deadline.
 
 pub mod address;
+pub mod beneath;
 pub mod connect;
 pub mod descriptor;
 pub mod dial;

@@ -41,6 +41,10 @@ pub struct Prepared {
     pub content_type: Option<String>,
     /// The length that was promised.
     pub length: Option<u64>,
+    /// The `vary` field, if any.
+    pub vary: Option<String>,
+    /// The `content-encoding` field, if any.
+    pub coding: Option<&'static str>,
 }
 
 /// How an exchange has ended, for its connection.
@@ -116,7 +120,7 @@ pub struct Exchange {
     /// Bytes that came behind the request: for whoever gets the connection.
     pub(super) early: Vec<u8>,
     /// The connection knows how it has ended.
-    told: bool,
+    pub(super) told: bool,
     /// Work that is done when a piece of the body is to be written: the place
     /// for a compressor. Gets the bytes, and whether they are the last.
     pub transform: Option<Box<dyn FnMut(&[u8], bool) -> Vec<u8> + Send>>,

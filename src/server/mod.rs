@@ -5,7 +5,7 @@
 //! event loop. A connection's bytes become a `request` by `reader`; an
 //! `exchange` is a request and the state of its response, which `response` and
 //! `pages` send by the `connection`; `pipeline` says which script comes next
-//! (`handlers`, `filters`), `current` which exchange a script is about.
+//! (`handlers`, `filters`), `fastpath` answers with files, `current` says which exchange a script is about.
 
 pub mod attached;
 pub mod bodies;
@@ -15,6 +15,7 @@ pub mod constraints;
 pub mod current;
 pub mod driver;
 pub mod exchange;
+pub mod fastpath;
 pub mod filters;
 pub mod handlers;
 pub mod machine;

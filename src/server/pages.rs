@@ -3,7 +3,6 @@
 
 use super::driver::Driver;
 use super::exchange::Exchange;
-use super::response::Payload;
 use super::settings::SERVER;
 use crate::http::request_head::Fault;
 
@@ -82,7 +81,7 @@ impl Exchange {
         let html = page(&self.connection.driver, status, title, message);
         let mut all = fields.to_vec();
         all.push(("content-type", HTML));
-        self.respond(status, &all, Payload::Bytes(html.as_bytes()))
+        self.respond_text_with(status, &all, html.as_bytes())
     }
 
     /// Sends the page for a status; those for 500 and 503 drop what scripts have

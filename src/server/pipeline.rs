@@ -3,7 +3,8 @@
 //! A state machine that names the next script and hears how it ended; who
 //! evaluates scripts, and where, is not its concern.
 
-use super::exchange::{Exchange, State};
+use super::exchange::{Exchange, Outcome, State};
+use super::fastpath::{self, Attempt};
 use super::filters::{self, Filter, When};
 use super::handlers::{self, Action};
 use crate::base::log;
@@ -191,12 +192,29 @@ impl Pipeline {
             return None; // a filter has answered
         }
         self.stage = Stage::Handling;
-        match find(exchange) {
-            Ok(action) => {
-                exchange.connection.driver.statistics.requests.fetch_add(1, Ordering::Relaxed);
-                Some(Run::Handler(action))
+        let count = |exchange: &Exchange| {
+            exchange.connection.driver.statistics.requests.fetch_add(1, Ordering::Relaxed);
+        };
+        loop {
+            match find(exchange) {
+                // Files need a script only now and then.
+                Ok(action) if fastpath::is_fastpath(&action) => match fastpath::attempt(exchange) {
+                    Attempt::Answered => {
+                        count(exchange);
+                        return None;
+                    }
+                    Attempt::Turned => {}
+                    Attempt::Script => {
+                        count(exchange);
+                        return Some(Run::Handler(action));
+                    }
+                },
+                Ok(action) => {
+                    count(exchange);
+                    return Some(Run::Handler(action));
+                }
+                Err(status) => return self.page(exchange, status),
             }
-            Err(status) => self.page(exchange, status),
         }
     }
 
@@ -256,6 +274,28 @@ impl Pipeline {
 /// Whether the request is for a proxy (RFC 9112, sections 3.2.2 and 3.2.3).
 fn is_forward(exchange: &Exchange) -> bool {
     !exchange.request.target().starts_with('/')
+}
+
+/// Answers a request for a file where it was read, unless that takes a script or a filter
+/// wants to see it: what its connection has to know then.
+pub fn answer_at_once(exchange: &mut Exchange) -> Option<Outcome> {
+    if filters::any() {
+        return None;
+    }
+    // Whoever asks hears of it here, not by a message.
+    exchange.told = true;
+    while find(exchange).is_ok_and(|action| fastpath::is_fastpath(&action)) {
+        match fastpath::attempt(exchange) {
+            Attempt::Answered => {
+                exchange.connection.driver.statistics.requests.fetch_add(1, Ordering::Relaxed);
+                return Some(exchange.outcome());
+            }
+            Attempt::Turned => {}
+            Attempt::Script => break,
+        }
+    }
+    exchange.told = false;
+    None
 }
 
 /// What answers the exchange, or the status when there is nothing.

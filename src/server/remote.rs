@@ -8,6 +8,7 @@
 use super::driver::Driver;
 use super::exchange::{Exchange, Outcome};
 use super::machine::{Machine, Step};
+use super::pipeline;
 use crate::base::{log, Error, Result};
 use crate::connchan::accept::{self, Taken};
 use crate::connchan::{foreign, Channel};
@@ -201,7 +202,12 @@ impl Loop {
         let mut step = machine.connection().take_outcome().and_then(|outcome| machine.over(outcome, now));
         loop {
             match step.take().unwrap_or_else(|| machine.turn(channel, &mut self.buffer, now)) {
-                Step::Serve(exchange) => {
+                Step::Serve(mut exchange) => {
+                    if let Some(outcome) = pipeline::answer_at_once(&mut exchange) {
+                        machine.recycle(exchange.take_request());
+                        step = machine.over(outcome, now);
+                        continue;
+                    }
                     if let Some(mut refused) = self.dispatcher.submit(exchange) {
                         self.driver.statistics.dropped.fetch_add(1, Ordering::Relaxed);
                         let seconds = self.driver.settings.retry_after.to_string();

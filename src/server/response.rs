@@ -98,7 +98,7 @@ fn push_field(out: &mut Vec<u8>, name: &str, value: &str) {
 /// Fields that stay as the application has set them, although the response has
 /// one of its own.
 fn application_wins(name: &str) -> bool {
-    ["last-modified", "accept-ranges", "vary", "location", "www-authenticate"]
+    ["last-modified", "accept-ranges", "location", "www-authenticate"]
         .iter()
         .any(|n| n.eq_ignore_ascii_case(name))
 }
@@ -173,6 +173,9 @@ impl Exchange {
     /// when none was. Nothing is sent of an empty piece. False when it cannot be
     /// sent.
     pub fn stream(&mut self, data: &[u8]) -> bool {
+        if self.state == State::Open {
+            self.begin_compression();
+        }
         let Some(mut transform) = self.transform.take() else { return self.stream_piece(data) };
         let data = transform(data, false);
         self.transform = Some(transform);
@@ -246,10 +249,14 @@ impl Exchange {
             None => Framing::Eof,
         };
         self.chunked = framing == Framing::Chunked;
-        match &prepared.content_type {
-            Some(content_type) => self.push_head(out, &[("content-type", content_type)], framing),
-            None => self.push_head(out, &[], framing),
-        }
+        let all = [
+            ("content-type", prepared.content_type.as_deref()),
+            ("vary", prepared.vary.as_deref()),
+            ("content-encoding", prepared.coding),
+        ];
+        let fields: Vec<(&str, &str)> =
+            all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        self.push_head(out, &fields, framing);
     }
 
     /// Ends a response that was streamed; with a head that was only prepared,

@@ -84,7 +84,7 @@ impl Settings {
     /// Reads the settings of the driver whose section is `section`.
     pub fn read(section: &str) -> Settings {
         let server = format!("ns/server/{}", config::server_name());
-        let size = |key: &str, default: u64| get_size(section, key, default);
+        let size = |key: &str, default: u64| config::get_size(section, key, default);
         let time = |key: &str, default: i64| {
             config::get_time(section, key, TimeValue::from_secs(default)).as_duration()
         };
@@ -128,7 +128,7 @@ impl Settings {
                 .unwrap_or_else(|| "utf-8".to_owned()),
             compress_enable: flag("compressenable", false),
             compress_level: config::get_int(&server, "compresslevel", 4).clamp(1, 9) as u32,
-            compress_min_size: get_size(&server, "compressminsize", 512) as usize,
+            compress_min_size: config::get_size(&server, "compressminsize", 512) as usize,
             check_modified_since: flag("checkmodifiedsince", true),
             reject_closed: config::get_bool("ns/parameters", "rejectalreadyclosedconn", true),
             redirects: redirects
@@ -140,31 +140,6 @@ impl Settings {
                 .as_duration()
                 .as_secs(),
         }
-    }
-}
-
-/// A size in bytes: a number, perhaps with a unit (`kB`, `MB`, `GB`, `KiB`, `MiB`,
-/// `GiB`, all of them powers of 1,024). The default stands in for a missing and
-/// for a malformed one.
-pub fn get_size(section: &str, key: &str, default: u64) -> u64 {
-    config::get(section, key).and_then(|text| parse_size(&text)).unwrap_or(default)
-}
-
-/// Reads a size.
-pub fn parse_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kb" | "kib" | "k" => 1 << 10,
-        "mb" | "mib" | "m" => 1 << 20,
-        "gb" | "gib" | "g" => 1 << 30,
-        _ => return None,
-    };
-    match number.parse::<u64>() {
-        Ok(whole) => whole.checked_mul(factor),
-        Err(_) => number.parse::<f64>().ok().map(|n| (n * factor as f64) as u64),
     }
 }
 
@@ -204,15 +179,6 @@ fn pairs(list: &str) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        assert_eq!(parse_size("16384"), Some(16384));
-        assert_eq!(parse_size("16kB"), Some(16384));
-        assert_eq!(parse_size("1.5 MB"), Some(1_572_864));
-        assert_eq!(parse_size("2GiB"), Some(2 << 30));
-        assert_eq!(parse_size("2x"), None);
-    }
 
     #[test]
     fn lists_of_pairs() {

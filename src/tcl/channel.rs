@@ -56,6 +56,10 @@ pub fn find(interp: Interp, name: &Obj, mode: Mode) -> Result<Channel> {
 }
 
 impl Channel {
+    pub(super) fn as_ptr(self) -> *mut libc::c_void {
+        self.0
+    }
+
     /// Writes bytes as they are.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 
 pub mod args;
 pub mod channel;
+pub mod channel_source;
 pub mod command;
 pub mod event_source;
 pub mod interp;

@@ -121,6 +121,7 @@ stubs! {
     fn Tcl_DoOneEvent[115, 115](flags: c_int) -> c_int;
     fn Tcl_GetAssocData[150, 150](interp: *mut Tcl_Interp, name: *const c_char, proc_: *mut Option<Tcl_InterpDeleteProc>) -> *mut c_void;
     fn Tcl_GetChannel[151, 151](interp: *mut Tcl_Interp, name: *const c_char, mode: *mut c_int) -> *mut c_void;
+    fn Tcl_GetChannelHandle[153, 153](channel: *mut c_void, direction: c_int, handle: *mut *mut c_void) -> c_int;
     fn Tcl_GetChannelName[156, 156](channel: *mut c_void) -> *const c_char;
     fn Tcl_GetInterpPath[163, 163](interp: *mut Tcl_Interp, child: *mut Tcl_Interp) -> c_int;
     // Called Tcl_GetMaster in 8.6.
@@ -147,6 +148,7 @@ stubs! {
     fn Tcl_Ungets[250, 250](channel: *mut c_void, bytes: *const c_char, length: isize, at_head: c_int) -> c_int;
     fn Tcl_Write[263, 263](channel: *mut c_void, bytes: *const c_char, length: isize) -> c_int;
     fn Tcl_GetVersion[279, 279](major: *mut c_int, minor: *mut c_int, patch: *mut c_int, release: *mut c_int);
+    fn Tcl_GetStackedChannel[283, 283](channel: *mut c_void) -> *mut c_void;
     fn Tcl_CreateThreadExitHandler[288, 288](proc_: Tcl_ExitProc, clientData: *mut c_void);
     fn Tcl_EvalObjv[292, 292](interp: *mut Tcl_Interp, objc: isize, objv: *const *mut Tcl_Obj, flags: c_int) -> c_int;
     fn Tcl_EvalObjEx[293, 293](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, flags: c_int) -> c_int;

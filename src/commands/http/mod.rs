@@ -22,7 +22,9 @@ pub(super) use serve::detach;
 
 /// Every command of this family.
 pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
+    ("_ns_dirlist", files::dirlist),
     ("ns_conn", conn::command),
+    ("ns_connsendfp", files::ns_connsendfp),
     ("ns_headers", write::ns_headers),
     ("ns_internalredirect", status::ns_internalredirect),
     ("ns_register_fastpath", register::ns_register_fastpath),
@@ -34,7 +36,9 @@ pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
     ("ns_returnadminnotice", status::ns_returnnotice),
     ("ns_returnbadrequest", status::ns_returnbadrequest),
     ("ns_returnerror", status::ns_returnerror),
+    ("ns_returnfile", files::ns_returnfile),
     ("ns_returnforbidden", status::ns_returnforbidden),
+    ("ns_returnfp", files::ns_returnfp),
     ("ns_returnmoved", status::ns_returnmoved),
     ("ns_returnnotfound", status::ns_returnnotfound),
     ("ns_returnnotice", status::ns_returnnotice),
@@ -47,8 +51,10 @@ pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
     ("ns_startcontent", write::ns_startcontent),
     ("ns_unregister_op", register::ns_unregister_op),
     ("ns_unregister_proc", register::ns_unregister_op),
+    ("ns_url2file", files::ns_url2file),
     ("ns_write", write::ns_write),
-    ("::ns_connchan::fastpath", status::fastpath),
+    ("ns_writefp", files::ns_writefp),
+    ("::ns_connchan::fastpath", files::fastpath),
 ];
 
 /// What the server calls between scripts.

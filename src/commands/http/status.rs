@@ -3,9 +3,8 @@
 
 use super::respond::{return_text, STATUS};
 use super::{send, sender, with_exchange, Sender};
-use crate::base::{log, Error, Result};
+use crate::base::{log, Result};
 use crate::http::request_head::Fault;
-use crate::server::exchange::State;
 use crate::server::pages::{self, escape_html};
 use crate::server::pipeline::{self, Run, MAX_REDIRECTS};
 use crate::server::scripts::{self, InInterp};
@@ -38,7 +37,7 @@ fn run_configured(interp: Interp, status: u16) -> Result<bool> {
 }
 
 /// Runs a handler within another one, for the same exchange.
-fn run_here(interp: Interp, run: &Run) -> Result<()> {
+pub(super) fn run_here(interp: Interp, run: &Run) -> Result<()> {
     let script = scripts::get(run);
     let (completion, code) = Prepared::run_alone(interp, &script);
     let ended = InInterp::new(interp, code, completion);
@@ -177,13 +176,4 @@ pub(super) fn internal_redirect(interp: Interp, location: &str) -> Result<()> {
     }
     interp.set_result(&Obj::from_int(1));
     Ok(())
-}
-
-/// `::ns_connchan::fastpath`: what answers a request that no script does.
-pub(super) fn fastpath(interp: Interp, words: &[Obj]) -> Outcome {
-    NOTHING.parse(interp, &words[..1], &words[1..])?;
-    if with_exchange(|exchange| Ok(exchange.state()))? != State::Open {
-        return Err(Error::new("the response has begun").into());
-    }
-    Ok(return_status(interp, 404)?)
 }

@@ -39,7 +39,7 @@ pub(super) fn ns_headers(interp: Interp, words: &[Obj]) -> Outcome {
             content_type
         });
         if exchange.state() == State::Open {
-            exchange.prepared = Some(Prepared { content_type, length });
+            exchange.prepared = Some(Prepared { content_type, length, ..Prepared::default() });
         }
         exchange.encode_stream = !binary;
         true
