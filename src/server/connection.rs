@@ -160,9 +160,7 @@ impl Connection {
             output.pieces.push_back(Piece::Bytes([head, body].concat()));
             return true;
         }
-        // An empty first part would mean that there is nothing new.
-        let parts = if head.is_empty() { [body, head] } else { [head, body] };
-        match self.channel.send_parts_now(parts) {
+        match self.channel.send_parts_now([head, body]) {
             Ok((_, None)) => true,
             Ok((_, Some(room))) => {
                 if !self.pending.swap(true, Ordering::AcqRel) && self.remote {
