@@ -3,8 +3,6 @@
 //! Each active connection sends a message, waits until as many bytes came back, and repeats. At the end of
 //! each slice every outstanding answer is waited for: a server that loses one fails the measurement.
 //!
-//! With `path=P` the messages are HTTP requests, and an answer is a response of the length that the first one has.
-//!
 //! With the word `tls` the connections, active and idle, speak TLS; with `ws` or `wstext` they speak WebSocket, and
 //! the messages are binary ones or text.
 
@@ -34,19 +32,18 @@ const COMPARED_ENDS: usize = 64;
 const FRAMES_SIZE: usize = 128 << 10;
 
 pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
-    let keys = [&Plan::KEYS[..], &["conns", "size", "idle", "per_source", "path"]].concat();
+    let keys = [&Plan::KEYS[..], &["conns", "size", "idle", "per_source"]].concat();
     let args = Args::parse(arguments, &keys, &["tls", "ws", "wstext"])?;
     let plan = Plan::from_args(&args)?;
     let active: usize = args.require("conns")?;
-    let path: Option<String> = args.get("path")?;
-    let size: usize = if path.is_some() { 1 } else { args.require("size")? };
+    let size: usize = args.require("size")?;
     let per_source = args.get("per_source")?.unwrap_or(PER_SOURCE);
     if active == 0 || size == 0 {
         return Err("conns and size must be at least 1".into());
     }
     let wanted = idle_of_each(&plan, args.list("idle")?)?;
     let idle = idle_possible(&plan, active, &wanted)?;
-    let counts = Counts { active, idle: &idle, per_source, size, path: path.as_deref() };
+    let counts = Counts { active, idle: &idle, per_source, size };
     let measured = if args.has("tls") {
         let identity = tls::Identity::new()?;
         measure(&plan, &counts, Message::new, |socket| tls::connect(&identity, socket))?
@@ -72,8 +69,6 @@ struct Counts<'a> {
     idle: &'a [usize],
     per_source: usize,
     size: usize,
-    /// Of HTTP requests.
-    path: Option<&'a str>,
 }
 
 fn measure<S: Wire>(
@@ -87,12 +82,6 @@ fn measure<S: Wire>(
     for (&port, &idle) in plan.ports.iter().zip(counts.idle) {
         // The idle ones are first: the answers to the active ones prove that the server has taken all.
         let mut connector = Connector::new(port, counts.per_source, &wrap);
-        if let Some(path) = counts.path {
-            let first = connector.open(1, Greet::None)?.pop().ok_or("no connection")?;
-            let message = Message::request(path, first)?;
-            loads.push(Load::new(message, connector.open(counts.active, Greet::None)?)?);
-            continue;
-        }
         idle_streams.push(connector.open(idle, Greet::Last)?);
         loads.push(Load::new(message(counts.size), connector.open(counts.active, Greet::Last)?)?);
     }
@@ -147,16 +136,7 @@ struct Message {
     pattern: Vec<u8>,
     /// Of WebSocket connections the frames that are sent, in the order of the places, and those that are awaited.
     frames: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Of HTTP requests what is known of the response.
-    response: Option<Response>,
     compare_all: bool,
-}
-
-/// A response: its first bytes, its last ones, and how many it has.
-struct Response {
-    length: usize,
-    first: Vec<u8>,
-    last: Vec<u8>,
 }
 
 struct Client<S> {
@@ -268,40 +248,8 @@ impl Message {
             size,
             pattern: pattern.take(size + PLACES).collect(),
             frames: Vec::new(),
-            response: None,
             compare_all: true,
         }
-    }
-
-    /// Requests of this path. Their responses have the length of the one on `stream`, a blocking connection.
-    fn request(path: &str, mut stream: impl Wire) -> Result<Message> {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n").into_bytes();
-        stream.send(&request)?;
-        let mut response = Vec::new();
-        let mut buffer = vec![0; READ_SIZE];
-        let length = loop {
-            let received = stream.receive(&mut buffer, true)?;
-            response.extend_from_slice(&buffer[..received.length]);
-            if let Some(length) = response_length(&response)? {
-                if response.len() >= length {
-                    break length;
-                }
-            }
-        };
-        if response.len() > length || !response.starts_with(b"HTTP/1.1 200 ") {
-            return Err(format!("GET {path}: not the response that is wanted").into());
-        }
-        let mut message = Message::new(request.len());
-        message.frames = vec![(request, Vec::new())];
-        let last = response[length - length.min(12)..].to_vec();
-        response.truncate(12);
-        message.response = Some(Response { length, first: response, last });
-        Ok(message)
-    }
-
-    /// How long an answer is.
-    fn answer_length(&self, place: usize) -> usize {
-        self.response.as_ref().map_or_else(|| self.answer(place).len(), |response| response.length)
     }
 
     /// In frames; of text the characters are ASCII.
@@ -334,17 +282,6 @@ impl Message {
             0 => &self.pattern[place..place + self.size],
             number => &self.frames[place % number].1,
         }
-    }
-
-    /// Whether a piece of an answer, from this place on, is what is awaited.
-    fn is_right(&self, place: usize, from: usize, piece: &[u8]) -> bool {
-        let Some(response) = &self.response else {
-            return self.agrees(&self.answer(place)[from..from + piece.len()], piece);
-        };
-        let (first, last) = (&response.first, &response.last);
-        let begins = from > 0 || piece.len() < first.len() || piece.starts_with(first);
-        let is_end = from + piece.len() == response.length;
-        begins && (!is_end || piece.len() < last.len() || piece.ends_with(last))
     }
 
     /// Whether a piece of an answer is what was sent.
@@ -394,18 +331,18 @@ impl<S: Wire> Client<S> {
                 Err(error) => return Err(format!("receiving: {error}").into()),
             };
             let end = self.received + length;
-            let awaited = message.answer_length(self.place);
-            if end > awaited {
+            let awaited = message.answer(self.place);
+            if end > awaited.len() {
                 return Err("the server sent more than it got".into());
             }
             let answer = &buffer[..length];
             if (message.compare_all || S::LOOKS_AT_ALL)
-                && !message.is_right(self.place, self.received, answer)
+                && !message.agrees(&awaited[self.received..end], answer)
             {
                 return Err("the server sent other bytes than it got".into());
             }
             self.received = end;
-            if length > 0 && end == awaited {
+            if length > 0 && end == awaited.len() {
                 return Ok(true);
             }
             if !more {
@@ -415,26 +352,9 @@ impl<S: Wire> Client<S> {
     }
 }
 
-/// The length of a response, once its head is complete.
-fn response_length(bytes: &[u8]) -> Result<Option<usize>> {
-    let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
-    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    let body = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-    let body: usize = body.ok_or("a response without content-length")?.trim().parse()?;
-    Ok(Some(head + 4 + body))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn responses_have_the_length_that_they_tell() {
-        let response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-        assert_eq!(response_length(response).unwrap(), Some(response.len()));
-        assert_eq!(response_length(&response[..20]).unwrap(), None);
-        assert!(response_length(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
-    }
 
     #[test]
     fn messages_differ_by_place() {
