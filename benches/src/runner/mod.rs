@@ -24,6 +24,7 @@
 
 mod install;
 mod measure;
+mod pages;
 mod plan;
 mod report;
 mod server;
@@ -49,6 +50,9 @@ pub fn main(arguments: &[String]) -> Result<()> {
     if options.needs(Transport::Tls) {
         install.prepare_tls()?;
     }
+    if options.parts.contains(&Part::Files) {
+        install.prepare_files()?;
+    }
     if options.needs(Transport::WebSocket) || options.needs(Transport::Broadcast) {
         if let Some(error) = install.find_python().err().filter(|_| options.kinds.contains(&Kind::Python)) {
             eprintln!("bench: without Python's websockets: {error}");
@@ -60,6 +64,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
         tls_kinds: Vec::new(),
         ws_kinds: Vec::new(),
         broadcast_kinds: Vec::new(),
+        file_kinds: Vec::new(),
         failures: Vec::new(),
         options,
         install,
@@ -68,6 +73,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
     run.tls_kinds = run.find_kinds(Transport::Tls);
     run.ws_kinds = run.find_kinds(Transport::WebSocket);
     run.broadcast_kinds = run.find_kinds(Transport::Broadcast);
+    run.file_kinds = run.find_kinds(Part::Files.transport());
     for round in 0..run.options.rounds {
         run.round(round);
     }
@@ -90,6 +96,8 @@ struct Run {
     ws_kinds: Vec<Kind>,
     /// Those that can send to many.
     broadcast_kinds: Vec<Kind>,
+    /// Those that can serve files.
+    file_kinds: Vec<Kind>,
     findings: Findings,
     /// What did not run and why, each once.
     failures: Vec<String>,
@@ -179,6 +187,7 @@ impl Run {
                 }
                 Part::Ws => self.compare_ws(round),
                 Part::Broadcast => self.compare_broadcast(round),
+                Part::Files => self.compare_files(round),
                 Part::WsMemory => {
                     for kind in in_order_of_round(&self.ws_kinds, round) {
                         let name = kind.name(Transport::WebSocket);
@@ -197,6 +206,7 @@ impl Run {
             Transport::Tls => &self.tls_kinds,
             Transport::WebSocket => &self.ws_kinds,
             Transport::Broadcast => &self.broadcast_kinds,
+            Transport::Files { .. } => &self.file_kinds,
         };
         let kinds = in_order_of_round(kinds, round);
         kinds.into_iter().filter_map(|kind| self.start(kind, transport, &[])).collect()
@@ -316,6 +326,24 @@ impl Run {
             let size = format!("size={}", plan::BROADCAST_SIZE);
             let mode = ["broadcast".into(), size, format!("receivers={receivers}")];
             self.compare(round, scenario, &mode, &mut servers);
+        }
+    }
+
+    fn compare_files(&mut self, round: usize) {
+        for (tls, cache) in plan::FILE_SERVERS {
+            let mut servers = self.start_all(round, Transport::Files { tls, cache });
+            for (file, (_, path, conns, bytes)) in plan::FILES.into_iter().enumerate() {
+                if cache && file > 0 {
+                    continue;
+                }
+                let scenario = Scenario::File { file, tls, cache };
+                self.progress(round, scenario);
+                let mut mode = vec!["get".to_owned(), format!("path={path}"), format!("conns={conns}")];
+                mode.extend(tls.then(|| "tls".to_owned()));
+                mode.extend(bytes.then(|| "bytes".to_owned()));
+                mode.extend((path == "/page.html").then(|| "accept=gzip".to_owned()));
+                self.compare(round, scenario, &mode, &mut servers);
+            }
         }
     }
 

@@ -30,6 +30,18 @@ const IDLE_NUMBERS_OF_SELECT: [usize; 2] = [0, 900];
 /// No measurement has more connections than this to all of its servers.
 pub const MOST_CONNECTIONS: usize = 11_500;
 
+/// The files that are asked for: a name in words, the path, connections, and whether pieces of 64 KiB count rather
+/// than responses.
+pub const FILES: [(&str, &str, usize, bool); 4] = [
+    ("1 KiB", "/1k.bin", 50, false),
+    ("100 KiB", "/100k.bin", 50, false),
+    ("100 MiB", "/100m.bin", 2, true),
+    ("gzip_static", "/page.html", 50, false),
+];
+
+/// The servers of files: https or not, with or without small files in memory.
+pub const FILE_SERVERS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+
 /// The servers that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -48,6 +60,8 @@ pub enum Kind {
     Fileevent90,
     /// `benches/websockets-peer.py`, WebSocket only.
     Python,
+    /// nginx with one worker, for files only.
+    Nginx,
 }
 
 /// What the connections speak.
@@ -61,6 +75,8 @@ pub enum Transport {
     WebSocket,
     /// The same, to servers that send what they get to many.
     Broadcast,
+    /// HTTP or https, to servers of files, with or without small files in memory.
+    Files { tls: bool, cache: bool },
 }
 
 /// The groups of measurements.
@@ -84,6 +100,8 @@ pub enum Part {
     Broadcast,
     /// Memory of idle WebSocket connections.
     WsMemory,
+    /// Files over HTTP and https.
+    Files,
 }
 
 /// One line of the plan: what a server is put through.
@@ -107,6 +125,8 @@ pub enum Scenario {
     Broadcast { receivers: usize },
     /// As `Memory`, of WebSocket connections, if the server takes so many.
     WsMemory,
+    /// One of [`FILES`], by its number.
+    File { file: usize, tls: bool, cache: bool },
 }
 
 /// How a run was asked for.
@@ -150,7 +170,7 @@ pub struct Aim {
 
 impl Kind {
     /// All of them, in the order of the tables.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 8] = [
         Kind::Bare,
         Kind::Bare90,
         Kind::Connchan86,
@@ -158,6 +178,7 @@ impl Kind {
         Kind::Fileevent86,
         Kind::Fileevent90,
         Kind::Python,
+        Kind::Nginx,
     ];
 
     /// The name in the arguments.
@@ -170,6 +191,7 @@ impl Kind {
             Kind::Fileevent86 => "fe86",
             Kind::Fileevent90 => "fe90",
             Kind::Python => "py",
+            Kind::Nginx => "nginx",
         }
     }
 
@@ -180,6 +202,9 @@ impl Kind {
             (Kind::Bare, Transport::Tls) => "bare mio, OpenSSL",
             (Kind::Bare, Transport::WebSocket) => "bare mio, tungstenite",
             (Kind::Bare, Transport::Broadcast) => "bare send(2)",
+            (Kind::Bare, Transport::Files { .. }) => "no bare server",
+            (Kind::Nginx, _) => "nginx",
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::Files { .. }) => "no such server",
             (Kind::Bare90, _) => "bare mio, 9.0's OpenSSL",
             (Kind::Connchan86, _) => "ns_connchan, Tcl 8.6",
             (Kind::Connchan90, _) => "ns_connchan, Tcl 9.0",
@@ -232,7 +257,7 @@ impl Kind {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    const ALL: [Part; 9] = [
+    const ALL: [Part; 10] = [
         Part::Echo,
         Part::Accept,
         Part::Tls,
@@ -242,6 +267,7 @@ impl Part {
         Part::Ws,
         Part::Broadcast,
         Part::WsMemory,
+        Part::Files,
     ];
 
     fn key(self) -> &'static str {
@@ -255,6 +281,7 @@ impl Part {
             Part::Ws => "ws",
             Part::Broadcast => "broadcast",
             Part::WsMemory => "wsmemory",
+            Part::Files => "files",
         }
     }
 
@@ -264,6 +291,7 @@ impl Part {
             Part::Tls | Part::Handshake => Transport::Tls,
             Part::Ws | Part::WsMemory => Transport::WebSocket,
             Part::Broadcast => Transport::Broadcast,
+            Part::Files => Transport::Files { tls: false, cache: false },
             Part::Echo | Part::Accept | Part::Idle | Part::Memory => Transport::Plain,
         }
     }
@@ -282,12 +310,16 @@ impl Scenario {
             Scenario::WsEcho { .. } => Part::Ws,
             Scenario::Broadcast { .. } => Part::Broadcast,
             Scenario::WsMemory => Part::WsMemory,
+            Scenario::File { .. } => Part::Files,
         }
     }
 
     /// What the connections speak.
     pub fn transport(self) -> Transport {
-        self.part().transport()
+        match self {
+            Scenario::File { tls, cache, .. } => Transport::Files { tls, cache },
+            _ => self.part().transport(),
+        }
     }
 }
 
@@ -307,6 +339,11 @@ impl fmt::Display for Scenario {
             }
             Scenario::Broadcast { receivers } => write!(f, "broadcast to {receivers}"),
             Scenario::WsMemory => write!(f, "memory of idle WebSocket connections"),
+            Scenario::File { file, tls, cache } => {
+                let (protocol, cached) =
+                    (if *tls { "https" } else { "http" }, if *cache { ", cached" } else { "" });
+                write!(f, "{} over {protocol}{cached}", FILES[*file].0)
+            }
         }
     }
 }
@@ -398,6 +435,18 @@ fn aims_of(kind: Kind) -> Vec<Aim> {
         let measure = Measure::RatioOrRate(scenario, Kind::Bare, 500_000.0);
         aims.push(Aim { what, scenario, kind, measure, bound: 0.7 });
     }
+    for (file, (what, ..)) in FILES.into_iter().enumerate() {
+        for (tls, cache) in FILE_SERVERS {
+            // No large file is kept in memory.
+            if cache && file > 0 {
+                continue;
+            }
+            let scenario = Scenario::File { file, tls, cache };
+            let bound = if what == "100 MiB" { 0.9 } else { 1.0 };
+            let measure = Measure::RatioTo(scenario, Kind::Nginx);
+            aims.push(Aim { what: format!("{scenario}, of nginx"), scenario, kind, measure, bound });
+        }
+    }
     let what = "bytes for an idle WebSocket".to_string();
     aims.push(Aim { what, scenario: Scenario::WsMemory, kind, measure: Measure::Bytes, bound: 1536.0 });
     aims
@@ -421,7 +470,7 @@ mod tests {
     #[test]
     fn the_default_is_everything() {
         let options = Options::parse(&[]).unwrap();
-        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 7, 9));
+        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 8, 10));
         assert!(!options.quick);
         assert_eq!(Options::parse(&["quick".into()]).unwrap().rounds, 2);
     }
@@ -441,7 +490,7 @@ mod tests {
     #[test]
     fn ratios_are_lower_bounds_and_bytes_upper_ones() {
         let aims = aims();
-        assert_eq!(aims.len(), 2 * 20);
+        assert_eq!(aims.len(), 2 * 30);
         let ratio = aims.iter().find(|aim| aim.bound == 0.85).unwrap();
         assert!(ratio.is_met_by(0.85, 0.0) && !ratio.is_met_by(0.84, 1e9));
         let bytes = aims.iter().find(|aim| aim.scenario == Scenario::Memory).unwrap();
@@ -466,7 +515,7 @@ mod tests {
     fn select_is_not_asked_for_more_than_it_takes() {
         for kind in Kind::ALL {
             assert!(kind.takes(kind.ws_idle_in_memory() * 11 / 10));
-            if kind == Kind::Python {
+            if matches!(kind, Kind::Python | Kind::Nginx) {
                 continue;
             }
             assert!(kind.idle_numbers().iter().all(|&idle| kind.takes(idle)));
