@@ -145,6 +145,8 @@ impl Connection {
     /// Sends two parts, one behind the other, and keeps what does not go at
     /// once. False when nothing can be sent any more, or when too much waits.
     pub fn send(&self, head: &[u8], body: &[u8]) -> bool {
+        // Of two parts the second may be missing, not the first.
+        let (head, body) = if head.is_empty() { (body, head) } else { (head, body) };
         let mut output = self.output.lock();
         if output.failed || self.is_given_away() {
             return false;
@@ -161,7 +163,10 @@ impl Connection {
         match self.channel.send_parts_now([head, body]) {
             Ok((_, None)) => true,
             Ok((_, Some(room))) => {
-                self.pending.store(true, Ordering::Release);
+                if !self.pending.swap(true, Ordering::AcqRel) && self.remote {
+                    // Its reactor has to know, for the time that this may take.
+                    self.channel.nudge_home();
+                }
                 // One response may be larger than the limit: it is there
                 // already. What is added to a queue that is full may not.
                 let added = (head.len() + body.len()) as u64;

@@ -143,6 +143,11 @@ impl Exchange {
     /// # Errors
     /// 400 when its target cannot be decoded.
     pub fn new(request: Request, connection: Arc<Connection>) -> Result<Exchange, (Fault, Request)> {
+        let target = request.target();
+        // Else the target is for a proxy (RFC 9112, sections 3.2.2 and 3.2.3).
+        if !target.starts_with('/') && !target.contains("://") && request.method() != "CONNECT" {
+            return Err((Fault::new(400, "request target is no path"), request));
+        }
         let path = match target::normalize(request.raw_path()) {
             Ok(path) => path.into_owned(),
             Err(fault) => return Err((fault, request)),
@@ -311,11 +316,12 @@ impl Exchange {
     }
 
     /// Gives the socket away, as a descriptor of its own, behind what was
-    /// prepared of the head; whoever has it sends the rest and closes it.
+    /// prepared of the head; whoever has it sends the rest and closes it. With it
+    /// comes what was received behind the request.
     ///
     /// # Errors
     /// Of TLS the socket alone is of no use; or what was sent still waits.
-    pub fn give_socket(&mut self) -> BaseResult<Socket> {
+    pub fn give_socket(&mut self) -> BaseResult<(Socket, Vec<u8>)> {
         let plain = self.connection.channel.plain_socket();
         let socket = plain.ok_or_else(|| Error::new("no plain socket: use ns_connchan detach"))?;
         if self.prepared.is_some() && self.state == State::Open {
@@ -331,8 +337,9 @@ impl Exchange {
         let own = socket.try_clone().map_err(|e| Error::new(format!("cannot duplicate the socket: {e}")))?;
         self.connection.give_away();
         self.state = State::Channel;
+        let early = std::mem::take(&mut self.early);
         self.tell();
-        Ok(own)
+        Ok((own, early))
     }
 
     /// Whether the connection is closed behind the response.

@@ -48,12 +48,27 @@ pub struct InInterp {
     interp: Interp,
     code: i32,
     completion: Completion,
+    /// The first word of the error code, where it is known already.
+    class: Option<String>,
 }
 
 impl InInterp {
     /// The end of a script, before another one is evaluated.
     pub fn new(interp: Interp, code: i32, completion: Completion) -> InInterp {
-        InInterp { interp, code, completion }
+        const TCL_RETURN: i32 = 2;
+        if code != TCL_RETURN || interp.is_deleted() {
+            return InInterp { interp, code, completion, class: None };
+        }
+        // What the script has returned with: `return -code error` is an error.
+        let options = interp.return_options(code);
+        let option = |name: &str| {
+            options.chunks_exact(2).find(|pair| pair[0].is_word(name)).map(|pair| pair[1].clone())
+        };
+        let code = option("-code").and_then(|c| c.small_int()).unwrap_or(0);
+        let class = option("-errorcode")
+            .and_then(|c| c.elements())
+            .and_then(|words| words.first().map(|w| w.text().into_owned()));
+        InInterp { interp, code, completion, class }
     }
 
     fn global(&self, name: &CStr) -> Option<Obj> {
@@ -86,6 +101,9 @@ impl Ended for InInterp {
     }
 
     fn error_class(&self) -> String {
+        if let Some(class) = &self.class {
+            return class.clone();
+        }
         let code = self.global(c"errorCode").and_then(|c| c.elements());
         code.and_then(|words| words.first().map(|w| w.text().into_owned())).unwrap_or_default()
     }

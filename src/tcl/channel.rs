@@ -79,11 +79,12 @@ impl Channel {
 }
 
 /// Makes a channel of a connected socket and gives it to the interpreter:
-/// blocking, with full buffering. Its name.
+/// blocking, with full buffering. `early` was received already and is read first.
+/// Its name.
 ///
 /// # Errors
 /// Tcl cannot make it.
-pub fn from_socket(interp: Interp, socket: Socket) -> Result<Obj> {
+pub fn from_socket(interp: Interp, socket: Socket, early: &[u8]) -> Result<Obj> {
     let failed = || Error::new("could not make a channel of the socket");
     socket.set_nonblocking(false).map_err(|_| failed())?;
     // SAFETY: an open socket that is Tcl's from here on.
@@ -98,6 +99,9 @@ pub fn from_socket(interp: Interp, socket: Socket) -> Result<Obj> {
         sys::Tcl_RegisterChannel(interp.as_ptr(), channel);
         for (name, value) in [(c"-translation", c"auto crlf"), (c"-buffering", c"full")] {
             sys::Tcl_SetChannelOption(interp.as_ptr(), channel, name.as_ptr(), value.as_ptr());
+        }
+        if !early.is_empty() {
+            sys::Tcl_Ungets(channel, early.as_ptr().cast(), early.len() as isize, 0);
         }
         let name = std::ffi::CStr::from_ptr(sys::Tcl_GetChannelName(channel));
         Ok(Obj::from_str(&name.to_string_lossy()))

@@ -95,6 +95,21 @@ impl Interp {
         }
     }
 
+    /// The return options of an evaluation that has ended with this code, as names
+    /// and values in turn.
+    pub fn return_options(self, code: c_int) -> Vec<Obj> {
+        // SAFETY: a live interpreter; a fresh dict.
+        let options = unsafe { Obj::retain(sys::Tcl_GetReturnOptions(self.0, code)) };
+        options.elements().unwrap_or_default()
+    }
+
+    /// The next script is evaluated as if it were called from another one: `break`
+    /// and `continue` are no errors but its completion code.
+    pub fn allow_exceptions(self) {
+        // SAFETY: a live interpreter.
+        unsafe { sys::Tcl_AllowExceptions(self.0) }
+    }
+
     /// Calls a command with these words, at global level; the completion code.
     /// The result stays in the interpreter.
     pub fn call(self, words: &[Obj]) -> c_int {

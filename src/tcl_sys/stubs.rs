@@ -110,6 +110,7 @@ stubs! {
     fn Tcl_NewByteArrayObj[50, 50](bytes: *const u8, length: isize) -> *mut Tcl_Obj;
     fn Tcl_NewListObj[53, 53](objc: isize, objv: *const *mut Tcl_Obj) -> *mut Tcl_Obj;
     fn Tcl_NewStringObj[56, 56](bytes: *const c_char, length: isize) -> *mut Tcl_Obj;
+    fn Tcl_AllowExceptions[68, 68](interp: *mut Tcl_Interp);
     fn Tcl_CreateEventSource[92, 92](setup: Tcl_EventSetupProc, check: Tcl_EventCheckProc, clientData: *mut c_void);
     fn Tcl_CreateExitHandler[93, 93](proc_: Tcl_ExitProc, clientData: *mut c_void);
     fn Tcl_CreateInterp[94, 94]() -> *mut Tcl_Interp;
@@ -143,7 +144,8 @@ stubs! {
     fn Tcl_ThreadAlert[318, 318](thread: Tcl_ThreadId);
     fn Tcl_ThreadQueueEvent[319, 319](thread: Tcl_ThreadId, event: *mut Tcl_Event, position: c_int);
     fn Tcl_StringCaseMatch[371, 371](string: *const c_char, pattern: *const c_char, flags: c_int) -> c_int;
-    // Returns an int in 8.6 and a Tcl_Size in 9.0: the low half is right in both.
+    // Both return an int in 8.6 and a Tcl_Size in 9.0: the low half is right.
+    fn Tcl_Ungets[250, 250](channel: *mut c_void, bytes: *const c_char, length: isize, at_head: c_int) -> c_int;
     fn Tcl_Write[263, 263](channel: *mut c_void, bytes: *const c_char, length: isize) -> c_int;
     fn Tcl_GetVersion[279, 279](major: *mut c_int, minor: *mut c_int, patch: *mut c_int, release: *mut c_int);
     fn Tcl_GetStackedChannel[283, 283](channel: *mut c_void) -> *mut c_void;
@@ -161,6 +163,7 @@ stubs! {
     fn Tcl_NewWideIntObj[488, 488](value: i64) -> *mut Tcl_Obj;
     fn Tcl_DictObjPut[494, 494](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj, value: *mut Tcl_Obj) -> c_int;
     fn Tcl_NewDictObj[503, 503]() -> *mut Tcl_Obj;
+    fn Tcl_GetReturnOptions[539, 539](interp: *mut Tcl_Interp, result: c_int) -> *mut Tcl_Obj;
     fn Tcl_SetReturnOptions[538, 538](interp: *mut Tcl_Interp, options: *mut Tcl_Obj) -> c_int;
     fn Tcl_CancelEval[580, 580](interp: *mut Tcl_Interp, result: *mut Tcl_Obj, clientData: *mut c_void, flags: c_int) -> c_int;
 }

@@ -348,7 +348,7 @@ pub(super) fn zip_accepted(call: &Call) -> Result<Obj> {
 
 pub(super) fn channel(call: &Call) -> Result<Obj> {
     NOTHING.parse(call.interp, call.name, call.args)?;
-    let socket = with_exchange(|e| {
+    let (socket, early) = with_exchange(|e| {
         check_open(e)?;
         if e.state() == State::Channel {
             return Err(Error::new("no socket for connection"));
@@ -356,5 +356,5 @@ pub(super) fn channel(call: &Call) -> Result<Obj> {
         crate::commands::http::sync(call.interp, e);
         e.give_socket()
     })?;
-    crate::tcl::channel::from_socket(call.interp, socket)
+    crate::tcl::channel::from_socket(call.interp, socket, &early)
 }
