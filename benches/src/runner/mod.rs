@@ -24,6 +24,7 @@
 
 mod install;
 mod measure;
+mod pages;
 mod plan;
 mod report;
 mod server;
@@ -49,6 +50,9 @@ pub fn main(arguments: &[String]) -> Result<()> {
     if options.needs(Transport::Tls) || options.needs(Transport::Https) {
         install.prepare_tls()?;
     }
+    if options.parts.contains(&Part::Files) {
+        install.prepare_files()?;
+    }
     if options.needs(Transport::WebSocket) || options.needs(Transport::Broadcast) {
         if let Some(error) = install.find_python().err().filter(|_| options.kinds.contains(&Kind::Python)) {
             eprintln!("bench: without Python's websockets: {error}");
@@ -62,6 +66,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
         broadcast_kinds: Vec::new(),
         http_kinds: Vec::new(),
         https_kinds: Vec::new(),
+        file_kinds: Vec::new(),
         failures: Vec::new(),
         options,
         install,
@@ -72,6 +77,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
     run.broadcast_kinds = run.find_kinds(Transport::Broadcast);
     run.http_kinds = run.find_kinds(Transport::Http);
     run.https_kinds = run.find_kinds(Transport::Https);
+    run.file_kinds = run.find_kinds(Part::Files.transport());
     for round in 0..run.options.rounds {
         run.round(round);
     }
@@ -98,6 +104,8 @@ struct Run {
     http_kinds: Vec<Kind>,
     /// The same over TLS.
     https_kinds: Vec<Kind>,
+    /// Those that can serve files.
+    file_kinds: Vec<Kind>,
     findings: Findings,
     /// What did not run and why, each once.
     failures: Vec<String>,
@@ -189,6 +197,7 @@ impl Run {
                 Part::Broadcast => self.compare_broadcast(round),
                 Part::Http => self.compare_http(round, Transport::Http),
                 Part::Https => self.compare_http(round, Transport::Https),
+                Part::Files => self.compare_files(round),
                 Part::WsMemory => {
                     for kind in in_order_of_round(&self.ws_kinds, round) {
                         let name = kind.name(Transport::WebSocket);
@@ -209,6 +218,7 @@ impl Run {
             Transport::Broadcast => &self.broadcast_kinds,
             Transport::Http => &self.http_kinds,
             Transport::Https => &self.https_kinds,
+            Transport::Files { .. } => &self.file_kinds,
         };
         let kinds = in_order_of_round(kinds, round);
         kinds.into_iter().filter_map(|kind| self.start(kind, transport, &[])).collect()
@@ -327,7 +337,7 @@ impl Run {
             let scenario = if tls { Scenario::Https { big, conns } } else { Scenario::Http { big, conns } };
             self.progress(round, scenario);
             let path = if big { "path=/big" } else { "path=/hello" };
-            let mut mode = vec!["echo".into(), path.into(), format!("conns={conns}")];
+            let mut mode = vec!["get".into(), path.into(), format!("conns={conns}")];
             if tls {
                 mode.push("tls".into());
             }
@@ -344,6 +354,24 @@ impl Run {
             let size = format!("size={}", plan::BROADCAST_SIZE);
             let mode = ["broadcast".into(), size, format!("receivers={receivers}")];
             self.compare(round, scenario, &mode, &mut servers);
+        }
+    }
+
+    fn compare_files(&mut self, round: usize) {
+        for (tls, cache) in plan::FILE_SERVERS {
+            let mut servers = self.start_all(round, Transport::Files { tls, cache });
+            for (file, (_, path, conns, bytes)) in plan::FILES.into_iter().enumerate() {
+                if cache && file > 0 {
+                    continue;
+                }
+                let scenario = Scenario::File { file, tls, cache };
+                self.progress(round, scenario);
+                let mut mode = vec!["get".to_owned(), format!("path={path}"), format!("conns={conns}")];
+                mode.extend(tls.then(|| "tls".to_owned()));
+                mode.extend(bytes.then(|| "bytes".to_owned()));
+                mode.extend((path == "/page.html").then(|| "accept=gzip".to_owned()));
+                self.compare(round, scenario, &mode, &mut servers);
+            }
         }
     }
 

@@ -34,6 +34,18 @@ const IDLE_NUMBERS_OF_SELECT: [usize; 2] = [0, 900];
 /// No measurement has more connections than this to all of its servers.
 pub const MOST_CONNECTIONS: usize = 11_500;
 
+/// The files that are asked for: a name in words, the path, connections, and whether pieces of 64 KiB count rather
+/// than responses.
+pub const FILES: [(&str, &str, usize, bool); 4] = [
+    ("1 KiB", "/1k.bin", 50, false),
+    ("100 KiB", "/100k.bin", 50, false),
+    ("100 MiB", "/100m.bin", 2, true),
+    ("gzip_static", "/page.html", 50, false),
+];
+
+/// The servers of files: https or not, with or without small files in memory.
+pub const FILE_SERVERS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
+
 /// The servers that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
@@ -75,6 +87,8 @@ pub enum Transport {
     Http,
     /// HTTP over TLS.
     Https,
+    /// HTTP or https, to servers of files, with or without small files in memory.
+    Files { tls: bool, cache: bool },
 }
 
 /// The groups of measurements.
@@ -102,6 +116,8 @@ pub enum Part {
     Http,
     /// HTTP requests over TLS.
     Https,
+    /// Files over HTTP and https.
+    Files,
 }
 
 /// One line of the plan: what a server is put through.
@@ -129,6 +145,8 @@ pub enum Scenario {
     Http { big: bool, conns: usize },
     /// The same over TLS.
     Https { big: bool, conns: usize },
+    /// One of [`FILES`], by its number.
+    File { file: usize, tls: bool, cache: bool },
 }
 
 /// How a run was asked for.
@@ -210,6 +228,8 @@ impl Kind {
             (Kind::Bare, Transport::Broadcast) => "bare send(2)",
             (Kind::Bare, Transport::Http) => "bare mio, httparse",
             (Kind::Bare, Transport::Https) => "bare mio, httparse, OpenSSL",
+            (Kind::Bare, Transport::Files { .. }) => "no bare server",
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::Files { .. }) => "no such server",
             (Kind::Bare90, _) => "bare mio, 9.0's OpenSSL",
             (Kind::Connchan86, _) => "ns_connchan, Tcl 8.6",
             (Kind::Connchan90, _) => "ns_connchan, Tcl 9.0",
@@ -265,7 +285,7 @@ impl Kind {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    const ALL: [Part; 11] = [
+    const ALL: [Part; 12] = [
         Part::Echo,
         Part::Accept,
         Part::Tls,
@@ -277,6 +297,7 @@ impl Part {
         Part::WsMemory,
         Part::Http,
         Part::Https,
+        Part::Files,
     ];
 
     fn key(self) -> &'static str {
@@ -292,6 +313,7 @@ impl Part {
             Part::WsMemory => "wsmemory",
             Part::Http => "http",
             Part::Https => "https",
+            Part::Files => "files",
         }
     }
 
@@ -303,6 +325,7 @@ impl Part {
             Part::Broadcast => Transport::Broadcast,
             Part::Http => Transport::Http,
             Part::Https => Transport::Https,
+            Part::Files => Transport::Files { tls: false, cache: false },
             Part::Echo | Part::Accept | Part::Idle | Part::Memory => Transport::Plain,
         }
     }
@@ -323,12 +346,16 @@ impl Scenario {
             Scenario::WsMemory => Part::WsMemory,
             Scenario::Http { .. } => Part::Http,
             Scenario::Https { .. } => Part::Https,
+            Scenario::File { .. } => Part::Files,
         }
     }
 
     /// What the connections speak.
     pub fn transport(self) -> Transport {
-        self.part().transport()
+        match self {
+            Scenario::File { tls, cache, .. } => Transport::Files { tls, cache },
+            _ => self.part().transport(),
+        }
     }
 }
 
@@ -354,6 +381,11 @@ impl fmt::Display for Scenario {
                 write!(f, "HTTPS, {} on {conns} connections", body_name(*big))
             }
             Scenario::WsMemory => write!(f, "memory of idle WebSocket connections"),
+            Scenario::File { file, tls, cache } => {
+                let (protocol, cached) =
+                    (if *tls { "https" } else { "http" }, if *cache { ", cached" } else { "" });
+                write!(f, "{} over {protocol}{cached}", FILES[*file].0)
+            }
         }
     }
 }
@@ -469,6 +501,18 @@ fn aims_of(kind: Kind) -> Vec<Aim> {
         let measure = Measure::RatioOrRate(scenario, Kind::Bare, 500_000.0);
         aims.push(Aim { what, scenario, kind, measure, bound: 0.7 });
     }
+    for (file, (what, ..)) in FILES.into_iter().enumerate() {
+        for (tls, cache) in FILE_SERVERS {
+            // No large file is kept in memory.
+            if cache && file > 0 {
+                continue;
+            }
+            let scenario = Scenario::File { file, tls, cache };
+            let bound = if what == "100 MiB" { 0.9 } else { 1.0 };
+            let measure = Measure::RatioTo(scenario, Kind::Nginx);
+            aims.push(Aim { what: format!("{scenario}, of nginx"), scenario, kind, measure, bound });
+        }
+    }
     let what = "bytes for an idle WebSocket".to_string();
     aims.push(Aim { what, scenario: Scenario::WsMemory, kind, measure: Measure::Bytes, bound: 1536.0 });
     aims
@@ -492,7 +536,7 @@ mod tests {
     #[test]
     fn the_default_is_everything() {
         let options = Options::parse(&[]).unwrap();
-        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 10, 11));
+        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 10, 12));
         assert!(!options.quick);
         assert_eq!(Options::parse(&["quick".into()]).unwrap().rounds, 2);
     }
@@ -512,7 +556,7 @@ mod tests {
     #[test]
     fn ratios_are_lower_bounds_and_bytes_upper_ones() {
         let aims = aims();
-        assert_eq!(aims.len(), 2 * 28);
+        assert_eq!(aims.len(), 2 * 38);
         let ratio = aims.iter().find(|aim| aim.bound == 0.85).unwrap();
         assert!(ratio.is_met_by(0.85, 0.0) && !ratio.is_met_by(0.84, 1e9));
         let bytes = aims.iter().find(|aim| aim.scenario == Scenario::Memory).unwrap();

@@ -65,6 +65,7 @@ pub fn report(run: &Run, before: &Conditions, elapsed: Duration) -> String {
             Part::WsMemory => ws_memory(run),
             Part::Http => http(run, false),
             Part::Https => http(run, true),
+            Part::Files => files(run),
         };
     }
     text += &aims(run);
@@ -108,6 +109,10 @@ fn machine(run: &Run, before: &Conditions, elapsed: Duration) -> String {
         );
     }
 
+    if run.options.parts.contains(&Part::Files) {
+        let nginx = run.install.nginx_version();
+        versions.push(nginx.map_or("no nginx".into(), |version| format!("nginx {version}")));
+    }
     let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
     let date =
         date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_string()).unwrap_or_default();
@@ -284,6 +289,25 @@ fn ws_memory(run: &Run) -> String {
         table.row(&[kind.name(Transport::WebSocket).into(), with_range(bytes, thousands), thousands(conns)]);
     }
     format!("\n## Memory of idle WebSocket connections, without compression\n\n{}", table.text())
+}
+
+fn files(run: &Run) -> String {
+    let mut table = Table::new(&RATE_HEADERS);
+    table.rename(0, "file");
+    table.rename(2, "responses/s (100 MiB: pieces of 64 KiB)");
+    table.rename(3, "of nginx");
+    for (file, _) in plan::FILES.iter().enumerate() {
+        for (tls, cache) in plan::FILE_SERVERS {
+            if cache && file > 0 {
+                continue;
+            }
+            let scenario = Scenario::File { file, tls, cache };
+            for &kind in &run.file_kinds {
+                rate_row(run, &mut table, &scenario.to_string(), scenario, kind, Kind::Nginx);
+            }
+        }
+    }
+    format!("\n## Files, against nginx with one worker\n\n{}", table.text())
 }
 
 fn aims(run: &Run) -> String {
