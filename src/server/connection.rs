@@ -160,12 +160,13 @@ impl Connection {
             output.pieces.push_back(Piece::Bytes([head, body].concat()));
             return true;
         }
-        // An empty first part would mean that there is nothing new.
-        let parts = if head.is_empty() { [body, head] } else { [head, body] };
-        match self.channel.send_parts_now(parts) {
+        match self.channel.send_parts_now([head, body]) {
             Ok((_, None)) => true,
             Ok((_, Some(room))) => {
-                self.pending.store(true, Ordering::Release);
+                if !self.pending.swap(true, Ordering::AcqRel) && self.remote {
+                    // Its reactor has to know, for the time that this may take.
+                    self.channel.nudge_home();
+                }
                 // One response may be larger than the limit: it is there
                 // already. What is added to a queue that is full may not.
                 let added = (head.len() + body.len()) as u64;

@@ -113,6 +113,7 @@ stubs! {
     fn Tcl_NewListObj[53, 53](objc: isize, objv: *const *mut Tcl_Obj) -> *mut Tcl_Obj;
     fn Tcl_NewObj[55, 55]() -> *mut Tcl_Obj;
     fn Tcl_NewStringObj[56, 56](bytes: *const c_char, length: isize) -> *mut Tcl_Obj;
+    fn Tcl_AllowExceptions[68, 68](interp: *mut Tcl_Interp);
     fn Tcl_CreateEventSource[92, 92](setup: Tcl_EventSetupProc, check: Tcl_EventCheckProc, clientData: *mut c_void);
     fn Tcl_CreateExitHandler[93, 93](proc_: Tcl_ExitProc, clientData: *mut c_void);
     fn Tcl_CreateInterp[94, 94]() -> *mut Tcl_Interp;

@@ -5,7 +5,6 @@
 
 close [file tempfile httpLog]
 ns_section ns/parameters [list ns_param systemlog $httpLog]
-lappend preludeFiles http.tcl
 ns_log notice "the log is open"
 if {[testConstraint linux]} {
     set descriptorsAtStart [descriptorCount]
@@ -125,4 +124,21 @@ proc logOf {script} {
     set text [read $stream]
     close $stream
     return [regsub -all -line {^\[[^\]]*\]\[[^\]]*\]\[[^\]]*\] } $text ""]
+}
+
+# Runs a client, which talks to a server of this process: what it writes to its standard output.
+proc client {args} {
+    set process [processStart $args]
+    awaitWritten "the end of [lindex $args 0]" [list processEnded($process)] {$::processEnded($process)} 60
+    set output [join $::processLines($process) \n]
+    set errors [processErrors $process]
+    processStop $process
+    if {$errors ne ""} {
+        error "[lindex $args 0]: $errors"
+    }
+    return $output
+}
+
+proc curl {args} {
+    return [client curl --silent --show-error --max-time 30 {*}$args]
 }

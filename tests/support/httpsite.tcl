@@ -236,3 +236,67 @@ proc runSuites {files leftOut} {
     rename testHere test
     rename lastTestHere lastTest
 }
+
+# Runs a program while the event loop goes on, and returns what it printed, as text. That it fails
+# is an error.
+proc program {command {seconds 60}} {
+    set process [processStart $command]
+    awaitWritten "the end of [lindex $command 0]" [list processEnded($process)] \
+        {$::processEnded($process)} $seconds
+    set output [join $::processLines($process) \n]
+    fconfigure $process -blocking 1
+    set failed [catch {close $process} message]
+    set errors [processErrors $process]
+    set ::processes [lsearch -all -inline -not -exact $::processes $process]
+    file delete {*}$::processFiles($process)
+    foreach array {processErrorsFile processFiles processLines processEnded} {
+        unset ::${array}($process)
+    }
+    if {$failed} {
+        error "[join $command]: $message: $errors$output"
+    }
+    return $output
+}
+
+# A file with these bytes, which is deleted at the end of the suite.
+proc bytesFile {bytes} {
+    set file [file tempfile name]
+    fconfigure $file -translation binary
+    puts -nonewline $file $bytes
+    close $file
+    lappend ::bytesFiles $name
+    return $name
+}
+set bytesFiles {}
+proc forgetFiles {} {
+    file delete -force {*}$::bytesFiles
+    set ::bytesFiles {}
+}
+
+# Starts an nginx with this configuration of its http block, in which @ is its port; returns the port.
+proc nginxWith {configuration} {
+    lassign [tclListener] server port
+    close $server
+    close [file tempfile folder]
+    file delete $folder
+    file mkdir $folder
+    lappend ::bytesFiles $folder
+    set file [open $folder/nginx.conf w]
+    puts $file "daemon off; master_process off; pid $folder/pid; error_log $folder/error.log;
+        events {worker_connections 512;}
+        http {
+            access_log off;
+            client_body_temp_path $folder/body; proxy_temp_path $folder/proxy;
+            fastcgi_temp_path $folder/fastcgi; uwsgi_temp_path $folder/uwsgi;
+            scgi_temp_path $folder/scgi;
+            [string map [list @ $port] $configuration]
+        }"
+    close $file
+    set nginx [auto_execok nginx]
+    if {$nginx eq ""} {
+        set nginx /usr/sbin/nginx
+    }
+    processStart [list {*}$nginx -c $folder/nginx.conf -e $folder/error.log -p $folder]
+    awaitThat "nginx on port $port" {![catch {close [socket 127.0.0.1 $port]}]}
+    return $port
+}

@@ -4,7 +4,7 @@ use super::{detached, register, sender, with_exchange, Sender, HOOKS, THREAD_HOO
 use crate::base::{config, Error, Result};
 use crate::connchan::channel::Listening as ListeningEndpoint;
 use crate::connchan::driver::Driver as Kind_;
-use crate::connchan::{home, Channel, Endpoint, Peer};
+use crate::connchan::{home, table, Channel, Endpoint, Peer};
 use crate::net::listen::Listener;
 use crate::net::tls::{Server, ServerSettings};
 use crate::server::attached::Listening;
@@ -13,9 +13,10 @@ use crate::server::pool::{is_connection_thread, Queue};
 use crate::server::remote;
 use crate::tcl::args::{Kind, Opt, Parsed, Syntax};
 use crate::tcl::{Failure, Interp, Obj, Outcome};
-use crate::threads::{Pool, Setup};
+use crate::threads::{Counts, Pool, Setup};
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 /// The indexes of the options.
@@ -26,12 +27,13 @@ const INIT: usize = 3;
 const KEY: usize = 4;
 const PAGE_DIR: usize = 5;
 const PORT: usize = 6;
-const THREADS: usize = 7;
-const TLS: usize = 8;
+const STATISTICS: usize = 7;
+const THREADS: usize = 8;
+const TLS: usize = 9;
 
 /// `ns_serve ?options?`: starts a driver.
 pub(super) fn ns_serve(interp: Interp, words: &[Obj]) -> Outcome {
-    const SYNTAX: Syntax<9, 0> = Syntax {
+    const SYNTAX: Syntax<10, 0> = Syntax {
         options: [
             Opt::valued("-address", Kind::Any, "value"),
             Opt::valued("-cert", Kind::Any, "value"),
@@ -40,6 +42,7 @@ pub(super) fn ns_serve(interp: Interp, words: &[Obj]) -> Outcome {
             Opt::valued("-key", Kind::Any, "value"),
             Opt::valued("-pagedir", Kind::Any, "value"),
             Opt::valued("-port", Kind::Port, "port"),
+            Opt::valued("-statistics", Kind::Any, "channel"),
             Opt::valued("-threads", Kind::Range("-threads", 0, 1000), "integer[0,1000]"),
             Opt::flag("-tls"),
         ],
@@ -48,6 +51,10 @@ pub(super) fn ns_serve(interp: Interp, words: &[Obj]) -> Outcome {
         required: 0,
     };
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
+    if let Some(channel) = parsed.options[STATISTICS] {
+        interp.set_result(&statistics(&channel.obj.text())?);
+        return Ok(());
+    }
     let threads = parsed.options[THREADS].map_or(0, |v| v.number());
     if threads == 0 && parsed.options[INIT].is_some() {
         return Err(Error::new("-init is for connection threads: give -threads, too").into());
@@ -57,6 +64,7 @@ pub(super) fn ns_serve(interp: Interp, words: &[Obj]) -> Outcome {
     let protocol = if kind.is_tls() { "https" } else { "http" };
     let page_dir = parsed.text(PAGE_DIR).map(PathBuf::from);
     let driver = Arc::new(Driver::new(kind.name(), protocol, kind.section(), place, page_dir, threads > 0));
+    channel.set_companion(Arc::clone(&driver) as Arc<dyn std::any::Any + Send + Sync>);
     let started = if threads == 0 {
         let listening = Listening::new(Arc::clone(&driver), interp, HOOKS);
         home::register_native(interp, &channel, &Obj::from_str("ns_serve"), Rc::new(listening))
@@ -79,6 +87,28 @@ pub(super) fn ns_serve(interp: Interp, words: &[Obj]) -> Outcome {
         ("driver", Obj::from_str(driver.name)),
     ]));
     Ok(())
+}
+
+/// What a driver has done, and is doing.
+fn statistics(handle: &str) -> Result<Obj> {
+    let channel = table::find(handle).ok_or_else(|| Channel::missing(handle))?;
+    let Some(driver) = channel.companion::<Driver>() else {
+        return Err(Error::new(format!("channel \"{handle}\" is not one of ns_serve")));
+    };
+    let count = |counter: &AtomicU64| Obj::from_count(counter.load(Ordering::Relaxed));
+    let size = |size: usize| Obj::from_count(size as u64);
+    let threads = driver.pool().map(Pool::counts);
+    let of_threads = |value: fn(Counts) -> usize| size(threads.map_or(0, value));
+    Ok(Obj::from_pairs([
+        ("connections", size(driver.count())),
+        ("accepted", count(&driver.statistics.accepted)),
+        ("requests", count(&driver.statistics.requests)),
+        ("errors", count(&driver.statistics.errors)),
+        ("dropped", count(&driver.statistics.dropped)),
+        ("threads", of_threads(|c| c.threads)),
+        ("idle", of_threads(|c| c.idle)),
+        ("waiting", of_threads(|c| c.waiting)),
+    ]))
 }
 
 /// Starts connection threads, then the thread of the driver.
@@ -112,7 +142,7 @@ fn start_threads(
 }
 
 /// Plain or TLS, and under which name.
-fn kind(parsed: &Parsed<9, 0>) -> Result<Kind_> {
+fn kind(parsed: &Parsed<10, 0>) -> Result<Kind_> {
     let tls = parsed.has(TLS) || parsed.has(CERT);
     match parsed.text(DRIVER) {
         None if tls => Ok(Kind_::TLS),
@@ -128,7 +158,7 @@ fn kind(parsed: &Parsed<9, 0>) -> Result<Kind_> {
 }
 
 /// The listening channel, and where it listens.
-fn listen(parsed: &Parsed<9, 0>, kind: Kind_) -> Result<(Arc<Channel>, Place)> {
+fn listen(parsed: &Parsed<10, 0>, kind: Kind_) -> Result<(Arc<Channel>, Place)> {
     let section = kind.section();
     let configured = |key: &str| config::get(&section, key).filter(|v| !v.is_empty());
     let address = parsed.text(ADDRESS).or_else(|| configured("address"));
