@@ -115,6 +115,13 @@ impl Interp {
         unsafe { sys::Tcl_EvalObjEx(self.0, script.as_ptr(), sys::TCL_EVAL_GLOBAL) }
     }
 
+    /// The next script that is evaluated from outside of any may end by `break` or
+    /// `continue`: Tcl would make an error of that.
+    pub fn allow_exceptions(self) {
+        // SAFETY: live interpreter.
+        unsafe { sys::Tcl_AllowExceptions(self.0) }
+    }
+
     /// The stack trace of the last error.
     pub fn error_info(self) -> Option<Obj> {
         self.global(c"errorInfo")
