@@ -7,9 +7,11 @@
 pub mod base;
 pub mod commands;
 pub mod connchan;
+pub mod crypto;
 pub mod http;
 pub mod net;
 pub mod reactor;
+pub mod shared;
 pub mod tcl;
 pub mod tcl_sys;
 pub mod threads;

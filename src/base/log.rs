@@ -5,15 +5,13 @@
 //! configuration decides on the target: parameter `systemlog` of section
 //! `ns/parameters` names a file, `logusec` adds microseconds to the time.
 
-use super::config;
 use super::error::{Error, Result};
+use super::{config, log_file};
 use crate::net::sys;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// One severity of the log, built in or made by a script.
@@ -87,8 +85,8 @@ static ENABLED: [AtomicBool; MAX_SEVERITIES] = initial_states();
 /// The names of the severities made later, numbered on from the built-in ones.
 static ADDED: RwLock<Vec<String>> = RwLock::new(Vec::new());
 
-/// The file that lines go to, once one was asked for.
-static LOG_FILE: Mutex<Option<LogFile>> = Mutex::new(None);
+/// How many lines of each severity there have been.
+static COUNTS: [AtomicU64; MAX_SEVERITIES] = [const { AtomicU64::new(0) }; MAX_SEVERITIES];
 
 thread_local! {
     /// The calling thread's name, where it was given one.
@@ -172,7 +170,8 @@ pub fn names() -> Vec<String> {
     BUILTIN.iter().map(|(name, _)| name.to_string()).chain(added.iter().cloned()).collect()
 }
 
-fn name_of(severity: Severity) -> String {
+/// The name of a severity.
+pub fn name_of(severity: Severity) -> String {
     match BUILTIN.get(severity.0) {
         Some((name, _)) => name.to_string(),
         None => ADDED.read()[severity.0 - BUILTIN.len()].clone(),
@@ -195,23 +194,21 @@ pub fn thread_name() -> String {
     })
 }
 
+/// Name and number of lines of each severity, in the order of their numbers.
+pub fn counts() -> Vec<(String, u64)> {
+    names().into_iter().zip(&COUNTS).map(|(name, count)| (name, count.load(Ordering::Relaxed))).collect()
+}
+
 /// Writes one line, unless the severity is disabled. Line breaks within `text`
-/// are kept. A log that cannot be written to is no reason to fail: then the
-/// line is lost.
+/// are kept. Where it goes is for `log_file` to say.
 pub fn write(severity: Severity, text: &str) {
     if !enabled(severity) {
         return;
     }
     let with_usec = config::get_bool("ns/parameters", "logusec", false);
     let line = format_line(&name_of(severity), SystemTime::now(), with_usec, text);
-    let path = config::get("ns/parameters", "systemlog").filter(|path| !path.is_empty());
-    let written = match path {
-        Some(path) => write_to_file(&path, line.as_bytes()),
-        None => false,
-    };
-    if !written {
-        let _ = io::stderr().write_all(line.as_bytes());
-    }
+    COUNTS[severity.0].fetch_add(1, Ordering::Relaxed);
+    log_file::write(line);
 }
 
 /// `[22/Nov/2026:01:00:15][PID.THREADID][THREADNAME] Notice: text`, local time.
@@ -229,27 +226,6 @@ fn format_line(severity: &str, now: SystemTime, with_usec: bool, text: &str) -> 
         sys::thread_id(),
         thread_name(),
     )
-}
-
-/// The log file in use. One that could not be opened is remembered too, so
-/// that it is not tried again for every line.
-struct LogFile {
-    path: String,
-    file: Option<File>,
-}
-
-/// Appends `line` to the file in one write; false when that did not work.
-fn write_to_file(path: &str, line: &[u8]) -> bool {
-    let mut current = LOG_FILE.lock();
-    let log = match current.take() {
-        Some(log) if log.path == path => log,
-        _ => LogFile {
-            path: path.to_string(),
-            file: OpenOptions::new().append(true).create(true).open(path).ok(),
-        },
-    };
-    let log = current.insert(log);
-    log.file.as_mut().is_some_and(|file| file.write_all(line).is_ok())
 }
 
 #[cfg(test)]
@@ -381,11 +357,5 @@ mod tests {
         let warning =
             "] Warning: config section test/log, parameter number: expected integer but got \"4x\"\n";
         assert_eq!(text.matches(warning).count(), 1, "{text}");
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_opened_is_reported_to_the_caller() {
-        assert!(!write_to_file("/nonexistent/directory/log", b"lost\n"));
-        assert!(!write_to_file("/nonexistent/directory/log", b"lost\n"));
     }
 }

@@ -1,11 +1,15 @@
 //! What every other room uses and what uses none of them: errors, errno
-//! texts, time values, the log, the configuration table and ordered header
+//! texts, time values, sizes, base64, the log, the configuration table and ordered header
 //! sets. Nothing here knows of Tcl or of sockets.
 
+pub mod base64;
 pub mod config;
 pub mod errno;
 pub mod error;
 pub mod log;
+pub mod log_file;
+pub mod memory_size;
+pub mod path;
 pub mod set;
 pub mod time_value;
 

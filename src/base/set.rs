@@ -128,6 +128,13 @@ impl NsSet {
         index
     }
 
+    /// Adds text to the end of a field's value, where there is such a field.
+    pub fn extend_value(&mut self, index: usize, text: &str) {
+        if let Some((_, value)) = self.fields.get_mut(index) {
+            value.push_str(text);
+        }
+    }
+
     /// Appends a field unless there is one with this key; the answer is the
     /// index of the new or the existing one.
     pub fn cput(&mut self, key: &str, how: Match, value: &str) -> usize {
@@ -284,6 +291,10 @@ impl NsSet {
 pub struct SetTable {
     dynamic: Slots,
     owned: Slots,
+    /// The event for which the set of each number was made; 0 for none.
+    event_of: Vec<u64>,
+    /// Event and number, in the order in which they were made.
+    made_for_events: Vec<(u64, usize)>,
 }
 
 impl SetTable {
@@ -294,7 +305,37 @@ impl SetTable {
 
     /// Enters a set under a `d` handle.
     pub fn create(&mut self, set: NsSet) -> String {
-        format!("d{}", self.dynamic.insert(set))
+        let index = self.dynamic.insert(set);
+        if let Some(event) = self.event_of.get_mut(index) {
+            *event = 0;
+        }
+        format!("d{index}")
+    }
+
+    /// The same for a set that lives no longer than an event, by the event's
+    /// number.
+    pub fn create_for_event(&mut self, set: NsSet, event: u64) -> String {
+        let index = self.dynamic.insert(set);
+        if self.event_of.len() <= index {
+            self.event_of.resize(index + 1, 0);
+        }
+        // A number that is used again in the same event is noted already.
+        if self.event_of[index] != event {
+            self.event_of[index] = event;
+            self.made_for_events.push((event, index));
+        }
+        format!("d{index}")
+    }
+
+    /// Removes the sets that were made for an event.
+    pub fn end_event(&mut self, event: u64) {
+        while let Some((_, index)) = self.made_for_events.last().copied().filter(|(own, _)| *own >= event) {
+            self.made_for_events.pop();
+            // By now the number may be that of a set from elsewhere.
+            if self.event_of.get(index).is_some_and(|own| *own >= event) {
+                self.dynamic.remove(index);
+            }
+        }
     }
 
     /// Enters a set under a `t` handle, which [`SetTable::cleanup`] spares.
@@ -348,6 +389,8 @@ impl SetTable {
     /// Removes all sets with a `d` handle.
     pub fn cleanup(&mut self) {
         self.dynamic = Slots::default();
+        self.event_of.clear();
+        self.made_for_events.clear();
     }
 
     /// All handles.
@@ -360,11 +403,12 @@ impl SetTable {
     /// The kind and number that a handle stands for, if it is spelled as one.
     fn locate(&mut self, handle: &str) -> Option<(&mut Slots, usize)> {
         let number = handle.get(1..)?;
-        let index: usize = number.parse().ok()?;
-        // Rules out other spellings of a number: d00, d+1.
-        if index.to_string() != number {
+        // Only one spelling of a number: not d00, d+1.
+        let plain = number.bytes().all(|digit| digit.is_ascii_digit());
+        if !plain || (number.len() > 1 && number.starts_with('0')) {
             return None;
         }
+        let index: usize = number.parse().ok()?;
         match handle.as_bytes()[0] {
             b'd' => Some((&mut self.dynamic, index)),
             b't' => Some((&mut self.owned, index)),
@@ -582,6 +626,24 @@ mod tests {
         assert_eq!(table.list(), ["t0"]);
         assert_eq!(table.create(NsSet::default()), "d0");
         assert_eq!(table.free("t0").map(|set| set.name() == Some("headers")), Ok(true));
+    }
+
+    #[test]
+    fn sets_that_live_as_long_as_an_event() {
+        let mut table = SetTable::new();
+        let mine = table.create(set(&["mine"]));
+        let first = table.create_for_event(NsSet::default(), 7);
+        let freed = table.create_for_event(NsSet::default(), 7);
+        assert!(table.free(&freed).is_ok());
+        // The number comes to a set that stays, another one to an inner event.
+        assert_eq!(table.create(set(&["later"])), freed);
+        let inner = table.create_for_event(NsSet::default(), 8);
+        table.end_event(8);
+        assert!(table.lookup(&inner).is_err() && table.lookup(&first).is_ok());
+        assert_eq!(table.create_for_event(NsSet::default(), 7), inner);
+        table.end_event(7);
+        assert_eq!(table.list(), [mine, freed]);
+        assert!(table.made_for_events.is_empty());
     }
 
     #[test]

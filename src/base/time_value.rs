@@ -94,6 +94,24 @@ impl TimeValue {
             .ok_or_else(|| Error::new(format!("expected time value but got \"{text}\"")))
     }
 
+    /// Prints whole seconds bare, others as `secs:microseconds`; what a sign in
+    /// front says counts for both (`-2:500000`). `parse` reads it back.
+    pub fn colon(self) -> String {
+        let sign = if self.is_negative() { "-" } else { "" };
+        let micros = self.micros.unsigned_abs();
+        let second = SECOND.unsigned_abs();
+        match micros % second {
+            0 => format!("{sign}{}", micros / second),
+            rest => format!("{sign}{}:{rest}", micros / second),
+        }
+    }
+
+    /// Prints decimal seconds without zeros at the end: `5.1`.
+    pub fn decimal(self) -> String {
+        let dotted = self.dotted();
+        dotted.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
     /// Prints seconds, a dot and six digits: `0.500000`.
     pub fn dotted(self) -> String {
         let sign = if self.is_negative() { "-" } else { "" };
@@ -290,6 +308,23 @@ mod tests {
         assert!(TimeValue::ZERO.is_zero() && !TimeValue::ZERO.is_negative());
         assert!(TimeValue::from_micros(-1).is_negative());
         assert!(TimeValue::from_micros(-1) < TimeValue::ZERO);
+    }
+
+    #[test]
+    fn colon_and_decimal_forms() {
+        for (micros, colon, decimal) in [
+            (5_000_000, "5", "5"),
+            (5_100_000, "5:100000", "5.1"),
+            (5_000_100, "5:100", "5.0001"),
+            (-2_500_000, "-2:500000", "-2.5"),
+            (-500_000, "-0:500000", "-0.5"),
+            (0, "0", "0"),
+            (10_000_000, "10", "10"),
+        ] {
+            let value = TimeValue::from_micros(micros);
+            assert_eq!((value.colon().as_str(), value.decimal().as_str()), (colon, decimal));
+            assert_eq!(TimeValue::parse(&value.colon()), Ok(value));
+        }
     }
 
     #[test]

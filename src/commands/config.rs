@@ -1,11 +1,26 @@
-//! `ns_section`, `ns_param` and `ns_config`: settings by script
+//! `ns_section`, `ns_param`, `ns_config` and their family: settings by script
 //! (spec/support.md 4.9). They work at any time, not only during start-up.
 
 use super::ns_set;
-use crate::base::{config, Error, Result};
+use crate::base::set::NsSet;
+use crate::base::{config, Error};
+use crate::commands::server;
 use crate::tcl::args::{word, Kind, Opt, Syntax};
-use crate::tcl::{lifetime, Failure, Interp, Obj, Outcome};
+use crate::tcl::command::CommandProc;
+use crate::tcl::evaluating::{pass_on, EvaluatingProc, Evaluation, Step};
+use crate::tcl::{lifetime, Interp, Obj, Outcome};
 use std::cell::RefCell;
+use std::collections::HashMap;
+
+pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
+    ("ns_config", ns_config),
+    ("ns_configsection", ns_configsection),
+    ("ns_configsections", ns_configsections),
+    ("ns_driversection", ns_driversection),
+    ("ns_param", ns_param),
+];
+
+pub(super) const EVALUATING: &[(&str, EvaluatingProc)] = &[("ns_section", ns_section)];
 
 /// The section that `ns_param` adds to, for each interpreter, and whether it
 /// replaces what is there (`-update`).
@@ -22,7 +37,7 @@ fn adder(update: bool) -> fn(&str, &str, &str) {
 }
 
 /// `ns_section name ?block?`: selects a section, made when it does not exist.
-pub(super) fn ns_section(interp: Interp, words: &[Obj]) -> Outcome {
+fn ns_section(interp: Interp, words: &[Obj]) -> Evaluation {
     const SYNTAX: Syntax<3, 2> = Syntax {
         options: [
             Opt::flag("-update"),
@@ -48,19 +63,20 @@ pub(super) fn ns_section(interp: Interp, words: &[Obj]) -> Outcome {
     }
     lifetime::state::<Selected>(interp).0.replace(Some((name, update)));
     match parsed.words[1] {
-        None => Ok(()),
-        Some(block) => match interp.eval_here(block.obj) {
-            0 => {
+        None => Ok(Step::Done),
+        Some(block) => Ok(Step::Eval(
+            block.obj.clone(),
+            Box::new(|interp, code| {
+                pass_on(code)?;
                 interp.reset_result();
                 Ok(())
-            }
-            code => Err(Failure::Code(code)),
-        },
+            }),
+        )),
     }
 }
 
 /// `ns_param name value`: adds a parameter to the selected section.
-pub(super) fn ns_param(interp: Interp, words: &[Obj]) -> Outcome {
+fn ns_param(interp: Interp, words: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<0, 2> = Syntax {
         options: [],
         ends_options: false,
@@ -77,7 +93,7 @@ pub(super) fn ns_param(interp: Interp, words: &[Obj]) -> Outcome {
 }
 
 /// `ns_config section key ?default?`: the value of a parameter.
-pub(super) fn ns_config(interp: Interp, words: &[Obj]) -> Outcome {
+fn ns_config(interp: Interp, words: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<7, 3> = Syntax {
         options: [
             Opt::flag("-all"),
@@ -123,7 +139,7 @@ pub(super) fn ns_config(interp: Interp, words: &[Obj]) -> Outcome {
 }
 
 /// The reference takes the words only, and 1 and 0.
-fn boolean(value: &Obj) -> Result<bool> {
+fn boolean(value: &Obj) -> Result<bool, Error> {
     let text = value.text();
     match text.to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
@@ -133,4 +149,90 @@ fn boolean(value: &Obj) -> Result<bool> {
             &["TCL", "VALUE", "BOOLEAN"],
         )),
     }
+}
+
+/// The handles under which an interpreter knows sections.
+#[derive(Default)]
+struct SectionSets(RefCell<HashMap<String, String>>);
+
+/// The handle of a set with what a section holds now, named by it and with keys
+/// in any case. Asking again gives the same one.
+fn section_set(interp: Interp, name: &str, pairs: Vec<(String, String)>) -> Obj {
+    let mut set = NsSet::new(Some(name.to_owned()), true);
+    set.append(pairs);
+    let sets = lifetime::state::<SectionSets>(interp);
+    let mut known = sets.0.borrow_mut();
+    let handle = match known.get(name) {
+        Some(handle) if ns_set::replace_owned(interp, handle, &set) => handle.clone(),
+        _ => {
+            let handle = ns_set::create_owned(interp, set);
+            known.insert(name.to_owned(), handle.clone());
+            handle
+        }
+    };
+    Obj::from_str(&handle)
+}
+
+/// `ns_configsections`: the sets of all sections.
+fn ns_configsections(interp: Interp, words: &[Obj]) -> Outcome {
+    const SYNTAX: Syntax<0, 0> = Syntax { options: [], ends_options: false, words: [], required: 0 };
+    SYNTAX.parse(interp, &words[..1], &words[1..])?;
+    let names = config::sections();
+    let sets = names.iter().filter_map(|name| Some(section_set(interp, name, config::pairs(name)?)));
+    interp.set_result(&Obj::from_list(&sets.collect::<Vec<_>>()));
+    Ok(())
+}
+
+/// `ns_configsection ?-filter how? section`: the set of a section, or nothing.
+///
+/// Which parameters were read, and which defaults were asked for, is not noted:
+/// `unread` is all there is, the other two are empty.
+fn ns_configsection(interp: Interp, words: &[Obj]) -> Outcome {
+    const SYNTAX: Syntax<1, 1> = Syntax {
+        options: [Opt::valued("-filter", Kind::OneOf(&["unread", "defaulted", "defaults"]), "")],
+        ends_options: true,
+        words: [word("section", Kind::Any)],
+        required: 1,
+    };
+    let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
+    let name = parsed.word(0).obj.text();
+    let Some(pairs) = config::pairs(&name) else { return Ok(()) };
+    let own_name = config::sections().into_iter().find(|own| own.eq_ignore_ascii_case(&name));
+    let own_name = own_name.unwrap_or_else(|| name.into_owned());
+    let result = match parsed.options[0].map(|v| v.number()) {
+        None => section_set(interp, &own_name, pairs),
+        Some(filter) => {
+            let mut set = NsSet::new(Some(own_name), true);
+            set.append(if filter == 0 { pairs } else { Vec::new() });
+            ns_set::create(interp, set)
+        }
+    };
+    interp.set_result(&result);
+    Ok(())
+}
+
+/// `ns_driversection ?-server server? ?-driver driver?`: where the settings of a
+/// driver are.
+fn ns_driversection(interp: Interp, words: &[Obj]) -> Outcome {
+    const SYNTAX: Syntax<2, 0> = Syntax {
+        options: [
+            Opt::valued("-server", Kind::Checked(server::check), "server"),
+            Opt::valued("-driver", Kind::Any, "value"),
+        ],
+        ends_options: false,
+        words: [],
+        required: 0,
+    };
+    let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
+    let server = parsed.text(0).unwrap_or_else(config::server_name);
+    let driver = parsed.text(1).unwrap_or_else(|| "nssock".to_owned());
+    let section = if config::get("ns/modules", &driver).is_some() {
+        format!("ns/module/{driver}")
+    } else if config::get(&format!("ns/server/{server}/modules"), &driver).is_some() {
+        format!("ns/server/{server}/module/{driver}")
+    } else {
+        String::new()
+    };
+    interp.set_result(&Obj::from_str(&section));
+    Ok(())
 }

@@ -1,32 +1,56 @@
 //! The Tcl commands, one file a command or family: they parse arguments, call
 //! the rooms below and shape the result. No protocol logic lives here.
 
+mod bytes;
 mod config;
+mod crypto;
+mod locks;
+mod messages;
 mod ns_connchan;
 mod ns_log;
 mod ns_set;
+mod nsv;
+mod nsv_dict;
+mod parseargs;
 mod server;
+mod system;
+mod text;
+mod time;
+mod urls;
 mod ws;
 
 use crate::connchan::{background, home};
 use crate::net::descriptor;
 use crate::tcl::args::{word, Kind, Syntax};
 use crate::tcl::command::{create, CommandProc};
+use crate::tcl::evaluating::{self, EvaluatingProc};
 use crate::tcl::event_source::{tcl_uses_select, SELECT_LIMIT};
 use crate::tcl::{lifetime, refusal, Failure, Interp, Obj, Outcome};
 use crate::threads;
 use once_cell::sync::OnceCell;
 
-/// Every command of the package, by its name in the global namespace.
-const COMMANDS: &[(&str, CommandProc)] = &[
-    ("ns_connchan", ns_connchan::command),
-    ("ns_log", ns_log::ns_log),
-    ("ns_set", ns_set::command),
-    ("ns_section", config::ns_section),
-    ("ns_param", config::ns_param),
-    ("ns_config", config::ns_config),
-    ("::ns_connchan::family", family),
+/// Commands by their names in the global namespace.
+const COMMANDS: &[(&str, CommandProc)] =
+    &[("ns_connchan", ns_connchan::command), ("ns_set", ns_set::command), ("::ns_connchan::family", family)];
+
+/// Those of the families.
+const FAMILIES: &[&[(&str, CommandProc)]] = &[
+    COMMANDS,
+    config::COMMANDS,
+    crypto::COMMANDS,
+    locks::COMMANDS,
+    messages::COMMANDS,
+    ns_log::COMMANDS,
+    nsv::COMMANDS,
+    parseargs::COMMANDS,
+    system::COMMANDS,
+    text::COMMANDS,
+    time::COMMANDS,
+    urls::COMMANDS,
 ];
+
+/// Those that evaluate a script.
+const EVALUATING: &[&[(&str, EvaluatingProc)]] = &[config::EVALUATING, locks::EVALUATING];
 
 /// Puts the package into an interpreter.
 pub fn install(interp: Interp) -> Outcome {
@@ -49,8 +73,12 @@ pub fn install(interp: Interp) -> Outcome {
     if !lifetime::is_attached(interp) {
         home::settle(interp)?;
     }
-    for (name, proc_) in COMMANDS {
+    locks::settle();
+    for (name, proc_) in FAMILIES.iter().copied().flatten() {
         create(interp, name, *proc_);
+    }
+    for (name, proc_) in EVALUATING.iter().copied().flatten() {
+        evaluating::create(interp, name, *proc_);
     }
     match interp.provide("ns_connchan", env!("CARGO_PKG_VERSION")) {
         0 => Ok(()),

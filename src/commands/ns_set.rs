@@ -5,15 +5,20 @@ use crate::base::set::{Match, NsSet, SetTable};
 use crate::base::{log, Error, Result};
 use crate::tcl::args::{bad_option, word, Kind, Opt, Syntax};
 use crate::tcl::{lifetime, Interp, Obj, Outcome};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 /// The sets of an interpreter.
 #[derive(Default)]
-struct Sets(RefCell<SetTable>);
+struct Sets {
+    table: RefCell<SetTable>,
+    /// The event at whose end those of it are freed.
+    event: Cell<u64>,
+}
 
 /// Runs `use_it` on the set that `handle` names.
 fn with<T>(interp: Interp, handle: &str, use_it: impl FnOnce(&mut NsSet) -> Result<T>) -> Result<T> {
-    use_it(lifetime::state::<Sets>(interp).0.borrow_mut().lookup(handle)?)
+    use_it(lifetime::state::<Sets>(interp).table.borrow_mut().lookup(handle)?)
 }
 
 /// Refuses what is not the handle of a set of this interpreter.
@@ -26,8 +31,48 @@ pub(super) fn fields(interp: Interp, handle: &str) -> Result<Vec<(String, String
     with(interp, handle, |set| Ok(set.fields().to_vec()))
 }
 
-fn create(interp: Interp, set: NsSet) -> Obj {
-    Obj::from_str(&lifetime::state::<Sets>(interp).0.borrow_mut().create(set))
+/// Enters a set, and returns its handle. One that is made while a channel's
+/// script is being called is freed when that returns (spec/support.md 2.5).
+pub(super) fn create(interp: Interp, set: NsSet) -> Obj {
+    let sets = lifetime::state::<Sets>(interp);
+    let handle = match lifetime::current_event() {
+        None => sets.table.borrow_mut().create(set),
+        Some(event) => {
+            if sets.event.replace(event) != event {
+                let sets = Rc::clone(&sets);
+                lifetime::at_event_end(move || sets.table.borrow_mut().end_event(event));
+            }
+            sets.table.borrow_mut().create_for_event(set, event)
+        }
+    };
+    Obj::from_str(&handle)
+}
+
+/// Enters a set that the package owns, and returns its handle.
+pub(super) fn create_owned(interp: Interp, set: NsSet) -> String {
+    lifetime::state::<Sets>(interp).table.borrow_mut().create_static(set)
+}
+
+/// Gives an owned set new contents, if there is one of the same name under that
+/// handle.
+pub(super) fn replace_owned(interp: Interp, handle: &str, set: &NsSet) -> bool {
+    let replaced = with(interp, handle, |own| {
+        let same = own.name() == set.name();
+        if same {
+            *own = set.clone();
+        }
+        Ok(same)
+    });
+    replaced.unwrap_or(false)
+}
+
+/// Runs `use_it` on the set of a handle.
+pub(super) fn change<T>(
+    interp: Interp,
+    handle: &Obj,
+    use_it: impl FnOnce(&mut NsSet) -> Result<T>,
+) -> Result<T> {
+    with(interp, &handle.text(), use_it)
 }
 
 type Subcommand = fn(&Call) -> Result<Obj>;
@@ -229,11 +274,11 @@ fn get(call: &Call) -> Result<Obj> {
     let (all, how) = (parsed.has(0), call.matching(parsed.has(1)));
     let key = parsed.word(1).obj.text();
     let found = with(call.interp, &parsed.word(0).obj.text(), |set| {
-        Ok(match set.all(&key, how) {
-            values if values.is_empty() => None,
-            values if all => Some(Obj::from_list(&texts(values))),
-            values => Some(text(values[0])),
-        })
+        if !all {
+            return Ok(set.get(&key, how).map(text));
+        }
+        let values = set.all(&key, how);
+        Ok((!values.is_empty()).then(|| Obj::from_list(&texts(values))))
     })?;
     Ok(found.or_else(|| parsed.words[2].map(|v| v.obj.clone())).unwrap_or_else(Obj::empty))
 }
@@ -353,7 +398,7 @@ fn merge(call: &Call) -> Result<Obj> {
     let parsed = TWO_SETS.parse(call.interp, call.name, call.args)?;
     let (to, from) = (parsed.word(0).obj, parsed.word(1).obj);
     let how = call.matching(parsed.has(0));
-    lifetime::state::<Sets>(call.interp).0.borrow_mut().merge(&to.text(), &from.text(), how)?;
+    lifetime::state::<Sets>(call.interp).table.borrow_mut().merge(&to.text(), &from.text(), how)?;
     Ok(if how == Match::Exact { to.clone() } else { Obj::empty() })
 }
 
@@ -362,7 +407,7 @@ fn move_fields(call: &Call) -> Result<Obj> {
         Syntax { options: [], ends_options: false, words: TWO_SETS.words, required: 2 };
     let parsed = SYNTAX.parse(call.interp, call.name, call.args)?;
     let (to, from) = (parsed.word(0).obj, parsed.word(1).obj);
-    lifetime::state::<Sets>(call.interp).0.borrow_mut().move_fields(&to.text(), &from.text())?;
+    lifetime::state::<Sets>(call.interp).table.borrow_mut().move_fields(&to.text(), &from.text())?;
     Ok(to.clone())
 }
 
@@ -378,26 +423,26 @@ fn split(call: &Call) -> Result<Obj> {
 
 fn free(call: &Call) -> Result<Obj> {
     let parsed = ONE_SET.parse(call.interp, call.name, call.args)?;
-    lifetime::state::<Sets>(call.interp).0.borrow_mut().free(&parsed.word(0).obj.text())?;
+    lifetime::state::<Sets>(call.interp).table.borrow_mut().free(&parsed.word(0).obj.text())?;
     Ok(Obj::empty())
 }
 
 fn cleanup(call: &Call) -> Result<Obj> {
     NO_ARGS.parse(call.interp, call.name, call.args)?;
-    lifetime::state::<Sets>(call.interp).0.borrow_mut().cleanup();
+    lifetime::state::<Sets>(call.interp).table.borrow_mut().cleanup();
     Ok(Obj::empty())
 }
 
 fn list(call: &Call) -> Result<Obj> {
     NO_ARGS.parse(call.interp, call.name, call.args)?;
-    let handles = lifetime::state::<Sets>(call.interp).0.borrow().list();
+    let handles = lifetime::state::<Sets>(call.interp).table.borrow().list();
     Ok(Obj::from_list(&handles.iter().map(|h| text(h)).collect::<Vec<_>>()))
 }
 
 fn stats(call: &Call) -> Result<Obj> {
     NO_ARGS.parse(call.interp, call.name, call.args)?;
     let sets = lifetime::state::<Sets>(call.interp);
-    let handles = sets.0.borrow().list();
+    let handles = sets.table.borrow().list();
     let mut pairs = Vec::new();
     for (letter, names) in [
         ('d', ["nr_dynamic", "size_dynamic", "allocated_dynamic"]),

@@ -1,8 +1,14 @@
-//! HTTP as bytes: urls taken apart, requests put together. Nothing here opens a
-//! socket or knows of Tcl.
+//! HTTP as bytes, and what goes with it: messages, urls, percent-encoding, text
+//! in HTML, character sets, dates. Nothing here opens a socket or knows of Tcl.
 #![forbid(unsafe_code)]
 
+pub mod charset;
+pub mod date;
+mod entities;
+pub mod fields;
 pub mod head;
+pub mod html;
+pub mod percent;
 pub mod request;
 pub mod url;
 

@@ -1,7 +1,11 @@
-//! The two questions to the C library that the log asks and the standard
-//! library has no answer for: the local time and the kernel's thread number.
+//! Questions to the C library that the standard library has no answer for: the
+//! local time and its text, the kernel's thread number, signals to other
+//! processes, and the name of an address.
 
+use std::ffi::CString;
+use std::io;
 use std::mem::MaybeUninit;
+use std::net::IpAddr;
 
 /// The local time of a point in time given as seconds since 1970: year, month
 /// (January is 0), day of the month, hour, minute, second.
@@ -17,6 +21,87 @@ pub fn local_time(secs: i64) -> (i32, i32, i32, i32, i32, i32) {
     // SAFETY: a `tm` of zero bytes is valid, and localtime_r has filled it in.
     let tm = unsafe { parts.assume_init() };
     (tm.tm_year + 1900, tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec)
+}
+
+/// What `tm` holds: seconds, minutes, hours, day of the month, month from 0,
+/// years since 1900, day of the week from Sunday, day of the year from 0, and
+/// whether it is summer time. `None` for a time beyond all years.
+pub fn calendar(secs: i64, local: bool) -> Option<[i32; 9]> {
+    let tm = broken_down(secs, local)?;
+    Some([
+        tm.tm_sec,
+        tm.tm_min,
+        tm.tm_hour,
+        tm.tm_mday,
+        tm.tm_mon,
+        tm.tm_year,
+        tm.tm_wday,
+        tm.tm_yday,
+        tm.tm_isdst,
+    ])
+}
+
+fn broken_down(secs: i64, local: bool) -> Option<libc::tm> {
+    let mut parts = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: both pointers are to live variables of the types asked for.
+    let filled = unsafe {
+        if local {
+            libc::localtime_r(&secs, parts.as_mut_ptr())
+        } else {
+            libc::gmtime_r(&secs, parts.as_mut_ptr())
+        }
+    };
+    // SAFETY: a `tm` of zero bytes is valid, and the call has filled it in.
+    (!filled.is_null()).then(|| unsafe { parts.assume_init() })
+}
+
+/// The local time as text by a format of strftime. `None` when the time is
+/// beyond all years, the format holds a NUL, or the text is longer than 4 KiB.
+pub fn format_local_time(secs: i64, format: &str) -> Option<Vec<u8>> {
+    if format.is_empty() {
+        return Some(Vec::new());
+    }
+    let tm = broken_down(secs, true)?;
+    // With a byte in front an empty text can be told from one that is too long.
+    let format = CString::new(format!(" {format}")).ok()?;
+    let mut text = vec![0u8; 4096];
+    // SAFETY: the buffer has the length that is told; format and tm are live.
+    let length = unsafe { libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), &tm) };
+    text.truncate(length);
+    (length > 0).then(|| text.split_off(1))
+}
+
+/// Sends a signal to a process.
+///
+/// # Errors
+/// The system's: no such process, no permission, no such signal.
+pub fn send_signal(pid: i32, signal: i32) -> io::Result<()> {
+    // SAFETY: kill takes plain numbers and touches no memory of ours.
+    match unsafe { libc::kill(pid, signal) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// The name of an address, by the resolver. Waits for it. `None` when it has
+/// none.
+pub fn name_of_address(address: IpAddr) -> Option<String> {
+    let address = socket2::SockAddr::from(std::net::SocketAddr::new(address, 0));
+    let mut name = [0u8; libc::NI_MAXHOST as usize];
+    // SAFETY: address and buffer are live and have the lengths that are told.
+    let status = unsafe {
+        libc::getnameinfo(
+            address.as_ptr().cast(),
+            address.len(),
+            name.as_mut_ptr().cast(),
+            name.len() as libc::socklen_t,
+            std::ptr::null_mut(),
+            0,
+            libc::NI_NAMEREQD,
+        )
+    };
+    let length = name.iter().position(|byte| *byte == 0)?;
+    (status == 0).then(|| String::from_utf8_lossy(&name[..length]).into_owned())
 }
 
 /// The kernel's number of the calling thread; of a process's first thread it is
@@ -47,5 +132,25 @@ mod tests {
         let here = thread_id();
         let there = std::thread::spawn(thread_id).join().expect("the thread only asks its number");
         assert!(here > 0 && there > 0 && here != there);
+    }
+
+    #[test]
+    fn calendars() {
+        assert_eq!(calendar(0, false), Some([0, 0, 0, 1, 0, 70, 4, 0, 0]));
+        assert_eq!(calendar(i64::MAX, false), None);
+    }
+
+    #[test]
+    fn local_time_as_text() {
+        assert_eq!(format_local_time(0, ""), Some(Vec::new()));
+        assert_eq!(format_local_time(0, "%%"), Some(b"%".to_vec()));
+        assert_eq!(format_local_time(1_795_309_096, "%Y"), Some(b"2026".to_vec()));
+        assert_eq!(format_local_time(0, &"%Y".repeat(2000)), None);
+    }
+
+    #[test]
+    fn signals() {
+        assert!(send_signal(std::process::id() as i32, 0).is_ok());
+        assert!(send_signal(std::process::id() as i32, 9999).is_err());
     }
 }

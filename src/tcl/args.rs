@@ -24,6 +24,8 @@ pub enum Kind {
     Int,
     /// An integer from 0 on; the name stands in the error.
     Natural(&'static str),
+    /// An integer of 64 bits between two bounds; the name stands in the error.
+    Range(&'static str, i64, i64),
     /// An integer from 0 to 65535.
     Port,
     /// One of these words, exactly.
@@ -31,6 +33,9 @@ pub enum Kind {
     /// Any value that passes this check.
     Checked(fn(Interp, &Obj) -> Result<()>),
 }
+
+/// The largest C int: `MAX` in usage texts.
+pub const MAX_INT: i64 = i32::MAX as i64;
 
 /// An option: its name with the dash, and how its value reads in the usage
 /// text (`value` becomes `/value/`).
@@ -80,6 +85,15 @@ pub struct Syntax<const O: usize, const W: usize> {
     pub required: usize,
 }
 
+/// Words of any number behind the others: their name in the usage text, and
+/// whether there must be one.
+pub struct Rest {
+    /// Name without slashes and dots.
+    pub name: &'static str,
+    /// Whether one is required.
+    pub required: bool,
+}
+
 /// A converted option or word; each borrows the value that was given.
 #[derive(Clone, Copy)]
 pub struct Value<'a> {
@@ -89,7 +103,7 @@ pub struct Value<'a> {
 }
 
 impl Value<'_> {
-    /// The value of `Kind::Int`, `Port` or `OneOf` (an index).
+    /// The value of `Kind::Int`, `Range`, `Port` or `OneOf` (an index).
     pub fn number(&self) -> i64 {
         self.number
     }
@@ -134,9 +148,43 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
     /// Parses `args`, the words after `command` (the words that name the
     /// command, as typed).
     pub fn parse<'a>(&self, interp: Interp, command: &[Obj], args: &'a [Obj]) -> Result<Parsed<'a, O, W>> {
+        let literal = args.len() == self.required && !args.first().is_some_and(|w| self.begins_with_value(w));
+        match self.front(interp, args, literal)? {
+            Some((parsed, [])) => Ok(parsed),
+            _ => Err(self.wrong_args(command)),
+        }
+    }
+
+    /// Parses a command line that may end in words of any number, which are
+    /// returned as they are.
+    pub fn parse_with_rest<'a>(
+        &self,
+        interp: Interp,
+        command: &[Obj],
+        args: &'a [Obj],
+        rest: &Rest,
+    ) -> Result<(Parsed<'a, O, W>, &'a [Obj])> {
+        match self.front(interp, args, false)? {
+            Some((parsed, words)) if !(rest.required && words.is_empty()) => Ok((parsed, words)),
+            _ => {
+                let name = rest.name;
+                let words = if rest.required { format!(" /{name} .../") } else { format!(" ?/{name} .../?") };
+                Err(Error::usage(&(self.usage(&joined(command)) + &words)))
+            }
+        }
+    }
+
+    /// Parses options and words from the front, and returns what is behind
+    /// them; `None` when words are missing.
+    #[allow(clippy::type_complexity)]
+    fn front<'a>(
+        &self,
+        interp: Interp,
+        args: &'a [Obj],
+        literal: bool,
+    ) -> Result<Option<(Parsed<'a, O, W>, &'a [Obj])>> {
         let mut parsed = Parsed { options: [None; O], words: [None; W] };
         let mut rest = args;
-        let literal = args.len() == self.required && !args.first().is_some_and(|w| self.begins_with_value(w));
         while let (false, Some((first, tail))) = (literal, rest.split_first()) {
             if self.ends_options && !first.is_pure_bytes() && first.is_word("--") {
                 rest = tail;
@@ -161,15 +209,11 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
                     parsed.words[index] = Some(convert(interp, word.kind, value)?);
                     rest = tail;
                 }
-                None if index < self.required => return Err(self.wrong_args(command)),
+                None if index < self.required => return Ok(None),
                 None => break,
             }
         }
-        if rest.is_empty() {
-            Ok(parsed)
-        } else {
-            Err(self.wrong_args(command))
-        }
+        Ok(Some((parsed, rest)))
     }
 
     /// Whether a word is an option that takes a value.
@@ -193,8 +237,7 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
     /// The `wrong # args` error.
     #[cold]
     pub fn wrong_args(&self, command: &[Obj]) -> Error {
-        let name: Vec<String> = command.iter().map(|w| w.text().into_owned()).collect();
-        Error::usage(&self.usage(&name.join(" ")))
+        Error::usage(&self.usage(&joined(command)))
     }
 
     /// The usage text of the command called `name`.
@@ -219,6 +262,10 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
     }
 }
 
+fn joined(command: &[Obj]) -> String {
+    command.iter().map(Obj::text).collect::<Vec<_>>().join(" ")
+}
+
 fn convert<'a>(interp: Interp, kind: Kind, obj: &'a Obj) -> Result<Value<'a>> {
     let number = match kind {
         Kind::Flag | Kind::Any => 0,
@@ -239,6 +286,20 @@ fn convert<'a>(interp: Interp, kind: Kind, obj: &'a Obj) -> Result<Value<'a>> {
                 )));
             }
             i64::from(number)
+        }
+        Kind::Range(name, least, most) => {
+            let number = obj.wide()?;
+            if !(least..=most).contains(&number) {
+                let bound = |bound: i64| match bound {
+                    i64::MAX | MAX_INT => "MAX".to_owned(),
+                    bound => bound.to_string(),
+                };
+                let (least, most) = (bound(least), bound(most));
+                return Err(Error::new(format!(
+                    "expected integer in range [{least},{most}] for '{name}', but got {number}"
+                )));
+            }
+            number
         }
         Kind::Port => {
             let port = obj.int()?;

@@ -69,6 +69,40 @@ impl Interp {
         unsafe { sys::Tcl_SetObjErrorCode(self.0, Obj::from_list(&words).as_ptr()) }
     }
 
+    /// Sets a variable in the frame of the running command's caller.
+    ///
+    /// # Errors
+    /// Tcl's own, for instance that the name is that of an array.
+    pub fn set_variable(self, name: &Obj, value: &Obj) -> Result<()> {
+        // SAFETY: live interpreter and values; Tcl takes references of its own.
+        let set = unsafe {
+            sys::Tcl_ObjSetVar2(
+                self.0,
+                name.as_ptr(),
+                std::ptr::null_mut(),
+                value.as_ptr(),
+                sys::TCL_LEAVE_ERR_MSG,
+            )
+        };
+        if set.is_null() {
+            return Err(self.error_of(&self.result()));
+        }
+        Ok(())
+    }
+
+    /// The error that the interpreter is in, as one of ours.
+    pub fn error_of(self, message: &Obj) -> Error {
+        // SAFETY: a live interpreter; null when the variable does not exist.
+        let code = unsafe {
+            let value = sys::Tcl_GetVar2Ex(self.0, c"errorCode".as_ptr(), null(), sys::TCL_GLOBAL_ONLY);
+            (!value.is_null()).then(|| Obj::retain(value))
+        };
+        let words = code.and_then(|code| code.elements()).unwrap_or_default();
+        let words: Vec<_> = words.iter().map(Obj::text).collect();
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).filter(|word| *word != "NONE").collect();
+        Error::with_code(message.text(), &words)
+    }
+
     /// Evaluates a script in the caller's frame.
     pub fn eval_here(self, script: &Obj) -> c_int {
         // SAFETY: live interpreter and value.

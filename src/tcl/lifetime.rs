@@ -3,7 +3,9 @@
 //! `state` is an interpreter's own data of any type, gone with it. The hooks
 //! tell whoever holds an interpreter beyond a command's end: `on_delete` when
 //! its scripts cannot run any more, `before_delete` while they still can, and
-//! `at_process_exit` / `at_thread_exit`.
+//! `at_process_exit` / `at_thread_exit`. An `Event` is the call of a script for
+//! something that has happened; what lives no longer than that is told by
+//! `at_event_end`.
 
 use super::command::panic_error;
 use super::Interp;
@@ -11,8 +13,7 @@ use crate::base::log;
 use crate::tcl_sys as sys;
 use libc::{c_char, c_int, c_void};
 use std::any::{Any, TypeId};
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
@@ -25,7 +26,8 @@ pub type InterpHook = fn(Interp);
 
 #[derive(Default)]
 struct PerInterp {
-    state: RefCell<HashMap<TypeId, Rc<dyn Any>>>,
+    /// A few entries, found faster by looking at each than by hashing.
+    state: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
     on_delete: RefCell<Vec<InterpHook>>,
 }
 
@@ -34,7 +36,22 @@ pub fn is_attached(interp: Interp) -> bool {
     per_interp(interp).is_some()
 }
 
+thread_local! {
+    /// The interpreter that was asked for last, and its data: a deleted one is
+    /// taken out by `interp_deleted`, before its address can be used again.
+    static LAST_ASKED: Cell<Option<(Interp, &'static PerInterp)>> = const { Cell::new(None) };
+}
+
 fn per_interp(interp: Interp) -> Option<&'static PerInterp> {
+    if let Some((_, data)) = LAST_ASKED.get().filter(|(last, _)| *last == interp) {
+        return Some(data);
+    }
+    let found = look_up(interp);
+    LAST_ASKED.set(found.map(|data| (interp, data)));
+    found
+}
+
+fn look_up(interp: Interp) -> Option<&'static PerInterp> {
     // SAFETY: a live interpreter; the pointer is the box that `attach` made,
     // which lives until `interp_deleted`, after the last use of the reference
     // (each use ends within the call that made it).
@@ -57,12 +74,16 @@ fn attach(interp: Interp) -> &'static PerInterp {
 
 /// The interpreter's own `T`, made on first use.
 pub fn state<T: Any + Default>(interp: Interp) -> Rc<T> {
-    let any = attach(interp)
-        .state
-        .borrow_mut()
-        .entry(TypeId::of::<T>())
-        .or_insert_with(|| Rc::new(T::default()))
-        .clone();
+    let mut all = attach(interp).state.borrow_mut();
+    let wanted = TypeId::of::<T>();
+    let any = match all.iter().find(|(kind, _)| *kind == wanted) {
+        Some((_, found)) => Rc::clone(found),
+        None => {
+            let fresh: Rc<dyn Any> = Rc::new(T::default());
+            all.push((wanted, Rc::clone(&fresh)));
+            fresh
+        }
+    };
     any.downcast::<T>().unwrap_or_else(|_| unreachable!("the map is keyed by type"))
 }
 
@@ -77,9 +98,12 @@ unsafe extern "C" fn interp_deleted(client_data: *mut c_void, interp: *mut sys::
     // already gone, so nobody finds the box any more.
     let (data, interp) =
         unsafe { (Box::from_raw(client_data.cast::<PerInterp>()), Interp::from_ptr(interp)) };
+    // A thread may end with its thread-local values already gone.
+    let _ = LAST_ASKED.try_with(|last| last.set(None));
     for hook in data.on_delete.take() {
         guarded(|| hook(interp));
     }
+    let _ = LAST_ASKED.try_with(|last| last.set(None));
 }
 
 /// Calls `hook` while scripts still run in a child interpreter that its
@@ -159,6 +183,58 @@ unsafe extern "C" fn exiting(client_data: *mut c_void) {
     // SAFETY: put there by `at_process_exit` or `at_thread_exit`.
     let hook = unsafe { std::mem::transmute::<*mut c_void, fn()>(client_data) };
     guarded(hook);
+}
+
+thread_local! {
+    /// The innermost event of this thread, 0 for none, and the last number given.
+    static EVENT: Cell<u64> = const { Cell::new(0) };
+    static LAST_EVENT: Cell<u64> = const { Cell::new(0) };
+    static AT_EVENT_END: RefCell<Vec<EndHook>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The number of an event, and what is done at its end.
+type EndHook = (u64, Box<dyn FnOnce()>);
+
+/// The call of a script for an event, from before it until after it. Events of
+/// a thread nest.
+pub struct Event {
+    own: u64,
+    outer: u64,
+}
+
+impl Event {
+    /// The script is about to be called.
+    pub fn begin() -> Event {
+        let own = LAST_EVENT.get() + 1;
+        LAST_EVENT.set(own);
+        Event { own, outer: EVENT.replace(own) }
+    }
+
+    /// The script has returned.
+    pub fn end(self) {
+        EVENT.set(self.outer);
+        loop {
+            // Those of inner events that were never ended are due, too.
+            let due = AT_EVENT_END.with_borrow_mut(|hooks| {
+                let is_due = hooks.last().is_some_and(|(event, _)| *event >= self.own);
+                is_due.then(|| hooks.pop()).flatten()
+            });
+            let Some((_, hook)) = due else { break };
+            guarded(hook);
+        }
+    }
+}
+
+/// The number of the event for which a script is being called in this thread.
+pub fn current_event() -> Option<u64> {
+    Some(EVENT.get()).filter(|event| *event != 0)
+}
+
+/// Calls `hook` at the end of the innermost event; not at all without one.
+pub fn at_event_end(hook: impl FnOnce() + 'static) {
+    if let Some(event) = current_event() {
+        AT_EVENT_END.with_borrow_mut(|hooks| hooks.push((event, Box::new(hook))));
+    }
 }
 
 fn guarded(body: impl FnOnce()) {

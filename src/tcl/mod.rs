@@ -2,17 +2,20 @@
 //!
 //! Everything above this room sees `Interp` and `Obj`, never a raw pointer.
 //! Calls from Tcl enter by one of the trampolines here (`command`,
-//! `event_source`, `lifetime`), each of which catches panics; calls into Tcl
+//! `evaluating`, `event_source`, `lifetime`), each of which catches panics; calls into Tcl
 //! leave by the methods of `Interp` and `Obj`. Both types are bound to the
 //! thread that made them: neither is `Send`.
 
 pub mod args;
 pub mod command;
+pub mod dict;
+pub mod evaluating;
 pub mod event_source;
 pub mod interp;
 pub mod lifetime;
 pub mod obj;
 pub mod script;
+pub mod subcommand;
 pub mod thread;
 
 pub use command::{Failure, Outcome};
@@ -51,6 +54,11 @@ pub unsafe fn load(interp: *mut sys::Tcl_Interp, install: fn(Interp) -> Outcome)
         // Nothing of Tcl can be called: the bare code has to do.
         Err(sys::InitError::NotTcl) => sys::TCL_ERROR,
     }
+}
+
+/// Whether this process runs Tcl 9.
+pub fn is_tcl_9() -> bool {
+    sys::stubs().major == 9
 }
 
 /// The error for an interpreter that may not have the package.

@@ -93,6 +93,12 @@ impl Obj {
         unsafe { Obj::retain(sys::Tcl_NewStringObj(internal.as_ptr().cast(), internal.len() as isize)) }
     }
 
+    /// A text value from what `raw_text` gave, in this process.
+    pub fn from_raw_text(text: &[u8]) -> Obj {
+        // SAFETY: pointer and length belong to `text`; Tcl copies.
+        unsafe { Obj::retain(sys::Tcl_NewStringObj(text.as_ptr().cast(), text.len() as isize)) }
+    }
+
     /// A byte array.
     pub fn from_bytes(bytes: &[u8]) -> Obj {
         // SAFETY: pointer and length belong to `bytes`; Tcl copies.
@@ -103,6 +109,12 @@ impl Obj {
     pub fn from_int(value: i64) -> Obj {
         // SAFETY: no preconditions.
         unsafe { Obj::retain(sys::Tcl_NewWideIntObj(value)) }
+    }
+
+    /// A floating point number.
+    pub fn from_float(value: f64) -> Obj {
+        // SAFETY: no preconditions.
+        unsafe { Obj::retain(sys::Tcl_NewDoubleObj(value)) }
     }
 
     /// An integer from a counter; values above `i64::MAX` cannot be reached.
@@ -237,6 +249,18 @@ impl Obj {
         Err(Error::with_code(TOO_LARGE, &["ARITH", "IOVERFLOW", TOO_LARGE]))
     }
 
+    /// A Tcl integer of 64 bits; errors as those of `int`.
+    pub fn wide(&self) -> Result<i64> {
+        let mut wide = 0i64;
+        // SAFETY: a live value; without an interpreter no message is left.
+        let status = unsafe { sys::Tcl_GetWideIntFromObj(null_mut(), self.as_ptr(), &mut wide) };
+        if status == sys::TCL_OK {
+            return Ok(wide);
+        }
+        // Too large for the one is too large for the other.
+        Err(self.int().err().unwrap_or_else(|| Error::new("integer value too large to represent")))
+    }
+
     /// An integer that only its size keeps out of 64 bits.
     #[cold]
     fn looks_like_big_integer(&self) -> bool {
@@ -275,7 +299,11 @@ impl Obj {
 
     /// Whether `text` matches the value as a pattern of `string match`.
     pub fn matches_as_pattern(&self, text: &str) -> bool {
-        let subject = Obj::from_str(text);
+        self.is_pattern_of(&Obj::from_str(text))
+    }
+
+    /// Whether `subject` matches the value as a pattern of `string match`.
+    pub fn is_pattern_of(&self, subject: &Obj) -> bool {
         // SAFETY: two live values, whose strings end in NUL.
         unsafe {
             let mut length = 0isize;

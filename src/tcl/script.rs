@@ -13,6 +13,7 @@
 //! must not meet a frame that catches panics.
 
 use super::interp::Preserved;
+use super::lifetime::Event;
 use super::{Interp, Obj};
 use crate::tcl_sys as sys;
 use libc::c_int;
@@ -75,6 +76,8 @@ pub struct Prepared {
     argv: Vec<*mut sys::Tcl_Obj>,
     /// The text, for scripts that are no plain command.
     text: Option<Obj>,
+    /// What the call is for, from its preparation to its completion.
+    event: Option<Event>,
 }
 
 /// Plain pointers into a `Prepared`, for the frame that evaluates.
@@ -98,7 +101,7 @@ impl Prepared {
             Form::Text { prefix, extended } => self.text = Some(extend(prefix, extended, word, keep)),
         }
         self.word = Some(word.clone());
-        self.target = Some((interp, Rc::clone(script)));
+        self.aim(interp, script);
     }
 
     /// Prepares the call of `script` with several words appended, likewise.
@@ -118,7 +121,12 @@ impl Prepared {
                 words.clear();
             }
         }
+        self.aim(interp, script);
+    }
+
+    fn aim(&mut self, interp: Interp, script: &Rc<Script>) {
         self.target = Some((interp, Rc::clone(script)));
+        self.event = Some(Event::begin());
     }
 
     /// The call, valid until `self` is prepared or completed again.
@@ -139,6 +147,9 @@ impl Prepared {
         let Some((interp, _)) = self.target.take() else {
             return Completion::Error("nothing was called".into());
         };
+        if let Some(event) = self.event.take() {
+            event.end();
+        }
         completion(interp, code)
     }
 

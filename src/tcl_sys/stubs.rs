@@ -108,6 +108,7 @@ stubs! {
     fn Tcl_ListObjAppendElement[44, 44](interp: *mut Tcl_Interp, list: *mut Tcl_Obj, obj: *mut Tcl_Obj) -> c_int;
     fn Tcl_ListObjGetElements[45, 661](interp: *mut Tcl_Interp, list: *mut Tcl_Obj, objc: *mut isize, objv: *mut *mut *mut Tcl_Obj) -> c_int;
     fn Tcl_NewByteArrayObj[50, 50](bytes: *const u8, length: isize) -> *mut Tcl_Obj;
+    fn Tcl_NewDoubleObj[51, 51](value: f64) -> *mut Tcl_Obj;
     fn Tcl_NewListObj[53, 53](objc: isize, objv: *const *mut Tcl_Obj) -> *mut Tcl_Obj;
     fn Tcl_NewStringObj[56, 56](bytes: *const c_char, length: isize) -> *mut Tcl_Obj;
     fn Tcl_CreateEventSource[92, 92](setup: Tcl_EventSetupProc, check: Tcl_EventCheckProc, clientData: *mut c_void);
@@ -125,6 +126,7 @@ stubs! {
     fn Tcl_GetObjResult[166, 166](interp: *mut Tcl_Interp) -> *mut Tcl_Obj;
     fn Tcl_Init[180, 180](interp: *mut Tcl_Interp) -> c_int;
     fn Tcl_InterpDeleted[184, 184](interp: *mut Tcl_Interp) -> c_int;
+    fn Tcl_ObjSetVar2[196, 196](interp: *mut Tcl_Interp, part1: *mut Tcl_Obj, part2: *mut Tcl_Obj, value: *mut Tcl_Obj, flags: c_int) -> *mut Tcl_Obj;
     fn Tcl_Preserve[201, 201](data: *mut c_void);
     fn Tcl_QueueEvent[205, 205](event: *mut Tcl_Event, position: c_int);
     fn Tcl_Release[216, 216](data: *mut c_void);
@@ -151,9 +153,16 @@ stubs! {
     fn Tcl_GetWideIntFromObj[487, 487](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, value: *mut i64) -> c_int;
     fn Tcl_NewWideIntObj[488, 488](value: i64) -> *mut Tcl_Obj;
     fn Tcl_DictObjPut[494, 494](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj, value: *mut Tcl_Obj) -> c_int;
+    fn Tcl_DictObjGet[495, 495](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj, value: *mut *mut Tcl_Obj) -> c_int;
+    fn Tcl_DictObjRemove[496, 496](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj) -> c_int;
+    fn Tcl_DictObjSize[497, 663](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, size: *mut isize) -> c_int;
     fn Tcl_NewDictObj[503, 503]() -> *mut Tcl_Obj;
     fn Tcl_SetReturnOptions[538, 538](interp: *mut Tcl_Interp, options: *mut Tcl_Obj) -> c_int;
     fn Tcl_CancelEval[580, 580](interp: *mut Tcl_Interp, result: *mut Tcl_Obj, clientData: *mut c_void, flags: c_int) -> c_int;
+    fn Tcl_NRCreateCommand[583, 583](interp: *mut Tcl_Interp, name: *const c_char, proc_: Tcl_NrObjCmdProc, nre: Tcl_NrObjCmdProc, clientData: *mut c_void, delete: Option<Tcl_CmdDeleteProc>) -> Tcl_Command;
+    fn Tcl_NREvalObj[584, 584](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, flags: c_int) -> c_int;
+    fn Tcl_NRAddCallback[587, 587](interp: *mut Tcl_Interp, proc_: Tcl_NRPostProc, data0: *mut c_void, data1: *mut c_void, data2: *mut c_void, data3: *mut c_void);
+    fn Tcl_NRCallObjProc[588, 588](interp: *mut Tcl_Interp, proc_: Tcl_NrObjCmdProc, clientData: *mut c_void, objc: isize, objv: *const *mut Tcl_Obj) -> c_int;
 }
 
 enum Slot {

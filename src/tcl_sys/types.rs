@@ -69,6 +69,15 @@ pub type Tcl_ObjCmdProc = unsafe extern "C" fn(
     objv: *const *mut Tcl_Obj,
 ) -> c_int;
 pub type Tcl_CmdDeleteProc = unsafe extern "C" fn(clientData: *mut c_void);
+/// A `Tcl_ObjCmdProc` that scripts are evaluated below: one that ends its thread unwinds through it.
+pub type Tcl_NrObjCmdProc = unsafe extern "C-unwind" fn(
+    clientData: *mut c_void,
+    interp: *mut Tcl_Interp,
+    objc: c_int,
+    objv: *const *mut Tcl_Obj,
+) -> c_int;
+pub type Tcl_NRPostProc =
+    unsafe extern "C" fn(data: *mut *mut c_void, interp: *mut Tcl_Interp, result: c_int) -> c_int;
 pub type Tcl_InterpDeleteProc = unsafe extern "C" fn(clientData: *mut c_void, interp: *mut Tcl_Interp);
 pub type Tcl_ExitProc = unsafe extern "C" fn(clientData: *mut c_void);
 pub type Tcl_FileProc = unsafe extern "C-unwind" fn(clientData: *mut c_void, mask: c_int);
@@ -99,4 +108,5 @@ pub const TCL_EVAL_GLOBAL: c_int = 0x20000;
 pub const TCL_GLOBAL_ONLY: c_int = 1;
 pub const TCL_CANCEL_UNWIND: c_int = 0x100000;
 pub const TCL_THREAD_JOINABLE: c_int = 1;
+pub const TCL_LEAVE_ERR_MSG: c_int = 0x200;
 pub const TCL_TRACE_DELETE: c_int = 0x4000;

@@ -201,6 +201,19 @@ impl Install {
         Some(self.root.join(script))
     }
 
+    /// What a script of the project prints in an interpreter.
+    pub fn run_script(&self, kind: Kind, script: &str, argument: &str) -> Result<String> {
+        let tclsh = self.tclsh(kind).ok_or("no interpreter")?;
+        let mut command = Command::new(&tclsh.program);
+        command.arg(self.root.join(script)).arg(argument).env("TCLLIBPATH", &self.library_path);
+        sys::tie_to_us(&mut command, &self.server_cpus);
+        let output = command.stdin(Stdio::null()).output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).trim().to_string().into());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// The command that starts a server on this port.
     pub fn command(&self, kind: Kind, transport: Transport, port: u16) -> Result<Command> {
         let mut command = match (self.tclsh(kind), self.script(kind, transport)) {

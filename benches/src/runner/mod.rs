@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! bench ?quick? ?rounds=N? ?servers=bare,bare90,ns86,ns90,fe86,fe90,py? ?root=DIR?
-//!       ?parts=echo,accept,tls,handshake,idle,memory,ws,broadcast,wsmemory?
+//!       ?parts=echo,accept,tls,handshake,idle,memory,ws,broadcast,wsmemory,support?
 //! ```
 //!
 //! `quick` takes two short rounds instead of five. `servers` and `parts` restrict the run while one works on
 //! something; in the parts `tls` and `handshake` all servers speak TLS, and `fe86` and `fe90` are tcl-tls
 //! (`bare90` is there where the 9.0 interpreter comes with another OpenSSL);
 //! in `ws` and `wsmemory` they speak WebSocket, `fe86` is tcllib's websocket and `py` is Python's; in `broadcast` they
-//! send to many.
+//! send to many. The part `support` has no servers: it measures single commands in `ns86` and `ns90`.
 //! `root` is the project's folder, where `examples` and `benches` are. The environment may name
 //! the interpreters (`TCLSH86`, `TCLSH90`; else `tclsh8.6` and `tclsh9.0` on the PATH) and the folder of the
 //! library (`TCLLIBPATH`; else the folder of this program, `target/release`).
@@ -20,13 +20,15 @@
 //!
 //! * `install.rs` finds what there is to measure, `server.rs` starts and stops it;
 //! * `plan.rs` says what is measured, and what the aims are;
-//! * `measure.rs` calls the load generator and keeps its results, `report.rs` prints them.
+//! * `measure.rs` calls the load generator and keeps its results, `report.rs` prints them;
+//! * `support.rs` is the part `support`.
 
 mod install;
 mod measure;
 mod plan;
 mod report;
 mod server;
+mod support;
 
 use std::time::Instant;
 
@@ -56,6 +58,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
     }
     let mut run = Run {
         findings: Findings::default(),
+        costs: support::Costs::default(),
         kinds: Vec::new(),
         tls_kinds: Vec::new(),
         ws_kinds: Vec::new(),
@@ -91,6 +94,8 @@ struct Run {
     /// Those that can send to many.
     broadcast_kinds: Vec<Kind>,
     findings: Findings,
+    /// What the part `support` has found.
+    costs: support::Costs,
     /// What did not run and why, each once.
     failures: Vec<String>,
 }
@@ -179,6 +184,7 @@ impl Run {
                 }
                 Part::Ws => self.compare_ws(round),
                 Part::Broadcast => self.compare_broadcast(round),
+                Part::Support => self.measure_support(round),
                 Part::WsMemory => {
                     for kind in in_order_of_round(&self.ws_kinds, round) {
                         let name = kind.name(Transport::WebSocket);
@@ -324,6 +330,22 @@ impl Run {
         match measure::memory(&self.install.load_cpus, &server, kind.ws_idle_in_memory()) {
             Ok(measurement) => self.findings.add(round, Scenario::WsMemory, kind, measurement),
             Err(error) => self.fail_server(Scenario::WsMemory, &mut server, &*error),
+        }
+    }
+
+    fn measure_support(&mut self, round: usize) {
+        let kinds = [Kind::Connchan86, Kind::Connchan90];
+        let kinds: Vec<Kind> = kinds.into_iter().filter(|kind| self.options.kinds.contains(kind)).collect();
+        for kind in in_order_of_round(&kinds, round) {
+            if !self.install.has(kind, Transport::Plain) {
+                continue;
+            }
+            let name = kind.name(Transport::Plain);
+            self.progress(round, format_args!("commands of {name}"));
+            let milliseconds = if self.options.quick { 60 } else { 250 };
+            if let Err(error) = self.costs.measure(&self.install, kind, round, milliseconds) {
+                self.fail(format!("{name}, commands: {error}"));
+            }
         }
     }
 

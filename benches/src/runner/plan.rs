@@ -84,6 +84,8 @@ pub enum Part {
     Broadcast,
     /// Memory of idle WebSocket connections.
     WsMemory,
+    /// What single commands cost.
+    Support,
 }
 
 /// One line of the plan: what a server is put through.
@@ -232,7 +234,7 @@ impl Kind {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    const ALL: [Part; 9] = [
+    const ALL: [Part; 10] = [
         Part::Echo,
         Part::Accept,
         Part::Tls,
@@ -242,6 +244,7 @@ impl Part {
         Part::Ws,
         Part::Broadcast,
         Part::WsMemory,
+        Part::Support,
     ];
 
     fn key(self) -> &'static str {
@@ -255,6 +258,7 @@ impl Part {
             Part::Ws => "ws",
             Part::Broadcast => "broadcast",
             Part::WsMemory => "wsmemory",
+            Part::Support => "support",
         }
     }
 
@@ -264,7 +268,7 @@ impl Part {
             Part::Tls | Part::Handshake => Transport::Tls,
             Part::Ws | Part::WsMemory => Transport::WebSocket,
             Part::Broadcast => Transport::Broadcast,
-            Part::Echo | Part::Accept | Part::Idle | Part::Memory => Transport::Plain,
+            Part::Echo | Part::Accept | Part::Idle | Part::Memory | Part::Support => Transport::Plain,
         }
     }
 }
@@ -421,7 +425,7 @@ mod tests {
     #[test]
     fn the_default_is_everything() {
         let options = Options::parse(&[]).unwrap();
-        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 7, 9));
+        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 7, 10));
         assert!(!options.quick);
         assert_eq!(Options::parse(&["quick".into()]).unwrap().rounds, 2);
     }

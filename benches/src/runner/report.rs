@@ -63,6 +63,7 @@ pub fn report(run: &Run, before: &Conditions, elapsed: Duration) -> String {
             Part::Ws => ws(run),
             Part::Broadcast => broadcast(run),
             Part::WsMemory => ws_memory(run),
+            Part::Support => support(run),
         };
     }
     text += &aims(run);
@@ -268,6 +269,21 @@ fn ws_memory(run: &Run) -> String {
     format!("\n## Memory of idle WebSocket connections, without compression\n\n{}", table.text())
 }
 
+fn support(run: &Run) -> String {
+    let mut table = Table::new(&["interpreter", "command", "µs a call", "peer", "its µs", "times as fast"]);
+    for row in run.costs.rows() {
+        table.row(&[
+            row.kind.name(Transport::Plain).into(),
+            row.name,
+            with_range(row.micros, three_digits),
+            row.peer,
+            with_range(row.peer_micros, three_digits),
+            with_range(row.ratio, two_digits),
+        ]);
+    }
+    format!("\n## Single commands, beside what else does the same\n\n{}", table.text())
+}
+
 fn aims(run: &Run) -> String {
     let mut table = Table::new(&["server", "aim", "wanted", "measured", "result"]);
     let (mut met, mut measured) = (0, 0);
@@ -402,6 +418,10 @@ fn with_range(summary: Option<Summary>, format: fn(f64) -> String) -> String {
 
 fn two_digits(value: f64) -> String {
     format!("{value:.2}")
+}
+
+fn three_digits(value: f64) -> String {
+    format!("{value:.3}")
 }
 
 /// A whole number with commas.
