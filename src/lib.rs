@@ -5,10 +5,12 @@
 //! described in ARCHITECTURE.md.
 
 pub mod base;
+pub mod client;
 pub mod commands;
 pub mod connchan;
 pub mod crypto;
 pub mod http;
+pub mod jobs;
 pub mod net;
 pub mod reactor;
 pub mod shared;

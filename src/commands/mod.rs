@@ -7,8 +7,15 @@ mod crypto;
 mod locks;
 mod messages;
 mod ns_connchan;
+mod ns_eval;
+mod ns_http;
+mod ns_info;
+mod ns_job;
+mod ns_lifecycle;
 mod ns_log;
+mod ns_schedule;
 mod ns_set;
+mod ns_thread;
 mod nsv;
 mod nsv_dict;
 mod parseargs;
@@ -20,6 +27,7 @@ mod urls;
 mod ws;
 
 use crate::connchan::{background, home};
+use crate::jobs::lifecycle::{self, Moment};
 use crate::net::descriptor;
 use crate::tcl::args::{word, Kind, Syntax};
 use crate::tcl::command::{create, CommandProc};
@@ -40,7 +48,14 @@ const FAMILIES: &[&[(&str, CommandProc)]] = &[
     crypto::COMMANDS,
     locks::COMMANDS,
     messages::COMMANDS,
+    ns_eval::COMMANDS,
+    ns_http::COMMANDS,
+    ns_info::COMMANDS,
+    ns_job::COMMANDS,
+    ns_lifecycle::COMMANDS,
     ns_log::COMMANDS,
+    ns_schedule::COMMANDS,
+    ns_thread::COMMANDS,
     nsv::COMMANDS,
     parseargs::COMMANDS,
     system::COMMANDS,
@@ -50,12 +65,14 @@ const FAMILIES: &[&[(&str, CommandProc)]] = &[
 ];
 
 /// Those that evaluate a script.
-const EVALUATING: &[&[(&str, EvaluatingProc)]] = &[config::EVALUATING, locks::EVALUATING];
+const EVALUATING: &[&[(&str, EvaluatingProc)]] =
+    &[config::EVALUATING, locks::EVALUATING, ns_eval::EVALUATING, ns_lifecycle::EVALUATING];
 
 /// Puts the package into an interpreter.
 pub fn install(interp: Interp) -> Outcome {
     static ONCE: OnceCell<()> = OnceCell::new();
     ONCE.get_or_init(|| {
+        ns_info::booted();
         if tcl_uses_select() {
             descriptor::keep_free_below(SELECT_LIMIT);
         }
@@ -64,10 +81,12 @@ pub fn install(interp: Interp) -> Outcome {
             lifetime::at_thread_exit(threads::give_way_to_exit);
         }
         lifetime::at_process_exit(|| {
+            lifecycle::run(Moment::Shutdown);
             threads::end_all();
             home::shutdown();
             threads::finish_all();
             background::stop();
+            lifecycle::run(Moment::Exit);
         });
     });
     if !lifetime::is_attached(interp) {

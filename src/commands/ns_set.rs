@@ -31,6 +31,11 @@ pub(super) fn fields(interp: Interp, handle: &str) -> Result<Vec<(String, String
     with(interp, handle, |set| Ok(set.fields().to_vec()))
 }
 
+/// Frees the sets that scripts have made.
+pub(super) fn free_all(interp: Interp) {
+    lifetime::state::<Sets>(interp).table.borrow_mut().cleanup();
+}
+
 /// Enters a set, and returns its handle. One that is made while a channel's
 /// script is being called is freed when that returns (spec/support.md 2.5).
 pub(super) fn create(interp: Interp, set: NsSet) -> Obj {

@@ -5,12 +5,14 @@
 //! names it, and the home reactor's entry while a callback is registered. Any
 //! thread may read, write, query or close it; its callback runs only in its
 //! home, the thread that registered it. `channel`, `transfer`, `frames`, `driver`,
-//! `send_buffer` and `table` know nothing of Tcl; `home` and `slice` run the scripts.
+//! `send_buffer` and `table` know nothing of Tcl; `home` and `slice` run the scripts, `desk` those that
+//! threads without one leave.
 
 pub mod accept;
 pub mod background;
 pub mod channel;
 mod connecting;
+pub mod desk;
 pub mod driver;
 pub mod frames;
 pub mod home;

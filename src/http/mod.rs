@@ -10,6 +10,7 @@ pub mod head;
 pub mod html;
 pub mod percent;
 pub mod request;
+pub mod response;
 pub mod url;
 
 /// Whether `c` is one of the control characters that have no place in a url or

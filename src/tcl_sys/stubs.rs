@@ -118,6 +118,7 @@ stubs! {
     fn Tcl_DeleteEvents[105, 105](proc_: Tcl_EventDeleteProc, clientData: *mut c_void);
     fn Tcl_DeleteEventSource[106, 106](setup: Tcl_EventSetupProc, check: Tcl_EventCheckProc, clientData: *mut c_void);
     fn Tcl_DeleteInterp[110, 110](interp: *mut Tcl_Interp);
+    fn Tcl_DeleteExitHandler[107, 107](proc_: Tcl_ExitProc, clientData: *mut c_void);
     fn Tcl_DoOneEvent[115, 115](flags: c_int) -> c_int;
     fn Tcl_GetAssocData[150, 150](interp: *mut Tcl_Interp, name: *const c_char, proc_: *mut Option<Tcl_InterpDeleteProc>) -> *mut c_void;
     fn Tcl_GetInterpPath[163, 163](interp: *mut Tcl_Interp, child: *mut Tcl_Interp) -> c_int;

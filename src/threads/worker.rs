@@ -241,7 +241,8 @@ impl Worker {
         };
         if goes_on {
             state.stage = stage;
-            let dropped = if stage == Stage::Ending { std::mem::take(&mut state.jobs) } else { VecDeque::new() };
+            let dropped =
+                if stage == Stage::Ending { std::mem::take(&mut state.jobs) } else { VecDeque::new() };
             let thread = state.thread;
             drop(state);
             self.0.changed.notify_all();
@@ -587,6 +588,8 @@ impl Task for Init {
             Completion::Error(message) => local.fail(interp.script_error(message)),
             Completion::Ok(_) => {
                 local.initialized.set(true);
+                // The script may have loaded libraries.
+                lifetime::come_first_at_process_exit();
                 let mut state = local.shared.state.lock();
                 if state.stage == Stage::Starting {
                     state.stage = Stage::Running;
