@@ -13,6 +13,7 @@ pub mod http;
 pub mod jobs;
 pub mod net;
 pub mod reactor;
+pub mod server;
 pub mod shared;
 pub mod tcl;
 pub mod tcl_sys;

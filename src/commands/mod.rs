@@ -4,6 +4,7 @@
 mod bytes;
 mod config;
 mod crypto;
+mod http;
 mod locks;
 mod messages;
 mod ns_connchan;
@@ -46,6 +47,7 @@ const FAMILIES: &[&[(&str, CommandProc)]] = &[
     COMMANDS,
     config::COMMANDS,
     crypto::COMMANDS,
+    http::COMMANDS,
     locks::COMMANDS,
     messages::COMMANDS,
     ns_eval::COMMANDS,

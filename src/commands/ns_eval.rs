@@ -127,7 +127,7 @@ fn getmodules(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
 
 fn cleanup(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     NOTHING.parse(interp, name, args)?;
-    super::ns_set::free_all(interp);
+    super::ns_set::forget_all(interp);
     Ok(())
 }
 

@@ -31,8 +31,23 @@ pub(super) fn fields(interp: Interp, handle: &str) -> Result<Vec<(String, String
     with(interp, handle, |set| Ok(set.fields().to_vec()))
 }
 
-/// Frees the sets that scripts have made.
-pub(super) fn free_all(interp: Interp) {
+/// Enters a set that something else owns; its handle.
+pub(super) fn enter_owned(interp: Interp, set: NsSet) -> String {
+    lifetime::state::<Sets>(interp).table.borrow_mut().create_static(set)
+}
+
+/// A copy of a set.
+pub(super) fn snapshot(interp: Interp, handle: &str) -> Result<NsSet> {
+    with(interp, handle, |set| Ok(set.clone()))
+}
+
+/// Removes a set that may be gone already.
+pub(super) fn forget(interp: Interp, handle: &str) {
+    let _ = lifetime::state::<Sets>(interp).table.borrow_mut().free(handle);
+}
+
+/// Removes all sets that scripts have made.
+pub(super) fn forget_all(interp: Interp) {
     lifetime::state::<Sets>(interp).table.borrow_mut().cleanup();
 }
 

@@ -30,24 +30,34 @@ pub(super) enum Next {
     Pause(Duration),
 }
 
+/// What waits at a listening channel, as its connection.
+pub(crate) enum Taken {
+    /// A connection without a name; of TLS, the handshake is still to be made, in
+    /// this time.
+    Connection(Arc<Channel>, Duration),
+    /// Nothing.
+    None,
+    /// Something, but no descriptor for it: to be tried again after this time.
+    Pause(Duration),
+}
+
 /// Takes the next connection.
-pub(super) fn next(listening: &Channel) -> Next {
+pub(crate) fn take(listening: &Channel) -> Taken {
     loop {
-        let Some(socket) = listening.listening() else { return Next::None };
+        let Some(socket) = listening.listening() else { return Taken::None };
         match socket.listener.accept() {
             Ok(Some(accepted)) => {
                 let peer = accepted.peer.map_or(Peer::Unknown, Peer::Ip);
                 let stream = Arc::new(accepted.socket);
                 let Some(server) = &socket.tls else {
                     let channel = Channel::unlisted(Endpoint::Stream(stream), listening.driver(), peer);
-                    let handle = introduce(&channel);
-                    return Next::Channel(channel, handle);
+                    return Taken::Connection(channel, Duration::ZERO);
                 };
                 match server.begin(stream) {
                     Ok(session) => {
                         let endpoint = Endpoint::Tls(Box::new(session));
                         let channel = Channel::unlisted(endpoint, listening.driver(), peer);
-                        return Next::Handshake(channel, server.handshake_timeout().as_duration());
+                        return Taken::Connection(channel, server.handshake_timeout().as_duration());
                     }
                     Err(error) => complain(&format!("{}: cannot use TLS: {error}", listening.name())),
                 }
@@ -56,16 +66,29 @@ pub(super) fn next(listening: &Channel) -> Next {
                 // The next connection is a new edge, which this thread has
                 // still to hear.
                 listening.readiness.clear(READABLE);
-                return Next::None;
+                return Taken::None;
             }
             Err(error) if is_exhausted(&error) && raise_limit() => {}
             Err(error) => {
                 let reason = error.raw_os_error().map_or_else(|| error.to_string(), errno::message);
                 complain(&format!("{}: cannot accept connections: {reason}", listening.name()));
                 listening.readiness.clear(READABLE);
-                return Next::Pause(PAUSE);
+                return Taken::Pause(PAUSE);
             }
         }
+    }
+}
+
+/// The same for a listener with an accept script.
+pub(super) fn next(listening: &Channel) -> Next {
+    match take(listening) {
+        Taken::Connection(channel, timeout) if channel.is_tls() => Next::Handshake(channel, timeout),
+        Taken::Connection(channel, _) => {
+            let handle = introduce(&channel);
+            Next::Channel(channel, handle)
+        }
+        Taken::None => Next::None,
+        Taken::Pause(pause) => Next::Pause(pause),
     }
 }
 
@@ -78,7 +101,7 @@ pub(super) fn introduce(channel: &Arc<Channel>) -> Obj {
 }
 
 /// Says that a handshake was not finished, and why.
-pub(super) fn refuse(channel: &Channel, stop: &tls::Stop) {
+pub(crate) fn refuse(channel: &Channel, stop: &tls::Stop) {
     let reason = match stop {
         tls::Stop::Failed(failure) => failure.of_handshake("accept").message,
         _ => "ssl accept failed: timeout".to_owned(),

@@ -8,6 +8,7 @@
 
 use super::background;
 use super::connecting::{Connecting, Unconnected};
+use super::detached::Origin;
 use super::driver::Driver;
 use super::frames;
 use super::send_buffer::SendBuffer;
@@ -178,6 +179,8 @@ pub(super) struct Io {
     pub(super) endpoint: Option<Endpoint>,
     pub(super) peer: Peer,
     pub(super) pending: SendBuffer,
+    /// What was received before the channel was detached; read first.
+    pub(super) early: Vec<u8>,
     /// A byte that was received but did not fit the last read.
     pub(super) read_ahead: Option<u8>,
     /// errno of a failure behind that byte, 0 for none.
@@ -222,6 +225,8 @@ pub struct Channel {
     /// What `read -websocket` keeps.
     pub(super) frames: frames::Slot,
     callback: Mutex<Callback>,
+    /// Of a detached channel: what it was before.
+    pub(super) origin: OnceLock<Box<Origin>>,
     /// What a protocol keeps with it.
     companion: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
@@ -244,6 +249,8 @@ pub struct Status {
     pub frame_buffer: usize,
     /// Bytes that wait to be sent.
     pub send_buffer: usize,
+    /// What `ns_conn clientdata` has set before it was detached.
+    pub client_data: String,
     /// Bytes of the fragments of a WebSocket message.
     pub fragments: usize,
     /// Symbolic errno of the last failure to send, or empty.
@@ -294,6 +301,7 @@ impl Channel {
                 endpoint: Some(endpoint),
                 peer,
                 pending: SendBuffer::default(),
+                early: Vec::new(),
                 read_ahead: None,
                 late_error: 0,
                 sent: 0,
@@ -307,6 +315,7 @@ impl Channel {
             }),
             frames: Mutex::default(),
             callback: Mutex::default(),
+            origin: OnceLock::new(),
             companion: OnceLock::new(),
         });
         channel.readiness.set(suspected);
@@ -522,6 +531,12 @@ impl Channel {
         !self.running.swap(true, Ordering::AcqRel)
     }
 
+    /// No callback was ever registered: what served the channel so far was none.
+    pub(super) fn forget_callback(&self) {
+        self.callback.lock().registration = None;
+        self.had_callback.store(false, Ordering::Relaxed);
+    }
+
     /// Whether a callback is running, in whichever thread.
     pub(super) fn is_running(&self) -> bool {
         self.running.load(Ordering::Acquire)
@@ -533,7 +548,7 @@ impl Channel {
     }
 
     /// Goes on with the handshake of a TLS connection.
-    pub(super) fn handshake(&self) -> std::result::Result<(), tls::Stop> {
+    pub(crate) fn handshake(&self) -> std::result::Result<(), tls::Stop> {
         match &mut self.io.lock().endpoint {
             Some(Endpoint::Tls(session)) => session.handshake(),
             _ => Err(tls::Stop::End { clean: true }),
@@ -574,7 +589,8 @@ impl Channel {
         let callback = self.callback.lock();
         let registration = callback.registration.as_ref();
         Status {
-            started: self.started,
+            started: self.origin.get().map_or(self.started, |o| o.started),
+            client_data: self.origin.get().map(|o| o.client_data.clone()).unwrap_or_default(),
             driver: self.driver.name(),
             peer,
             thread: if self.had_callback.load(Ordering::Relaxed) { "-socks-" } else { "" },

@@ -207,7 +207,7 @@ impl Native for Clerk {
         }
     }
 
-    fn finished(&self, channel: &Arc<Channel>, interp: Interp, completion: Completion) {
+    fn finished(&self, channel: &Arc<Channel>, interp: Interp, completion: Completion, _code: i32) {
         self.desk.0.free.lock().push(Arc::clone(channel));
         // There may be more.
         channel.readiness.set(MAYBE_READABLE);

@@ -196,6 +196,18 @@ pub fn register_native(
     Ok(())
 }
 
+/// The protocol on a channel of this thread is over; the channel lives on, and
+/// waits for a callback.
+pub fn release(channel: &Channel) {
+    let (Some(home), Some(place)) = (current(), channel.place()) else { return };
+    let mut reactor = home.reactor.borrow_mut();
+    let is_native = |b: &Binding| matches!(b.bound.action, Action::Native(_));
+    if Arc::ptr_eq(&place.mailbox, reactor.mailbox()) && reactor.payload(place.key).is_some_and(is_native) {
+        reactor.set_interest(place.key, 0);
+        reactor.set_deadline(place.key, None);
+    }
+}
+
 /// Registers the accept script of a listening channel.
 pub fn listen(interp: Interp, channel: &Arc<Channel>, script: &Obj) -> Result<()> {
     let bound = Bound { interp, action: Action::Accept(Rc::new(Script::new(script))) };

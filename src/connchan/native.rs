@@ -32,8 +32,8 @@ pub trait Native {
     /// milliseconds of a slice.
     fn turn(&self, channel: &Arc<Channel>, buffer: &mut [u8], words: &mut Vec<Obj>, now: Instant) -> Turn;
 
-    /// The script that `turn` named has ended.
-    fn finished(&self, channel: &Arc<Channel>, interp: Interp, completion: Completion);
+    /// The script that `turn` named has ended, with this completion code of Tcl.
+    fn finished(&self, channel: &Arc<Channel>, interp: Interp, completion: Completion, code: i32);
 
     /// The process ends, or the interpreter: a last word to the peer.
     fn farewell(&self, channel: &Arc<Channel>);

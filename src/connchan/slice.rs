@@ -205,7 +205,7 @@ impl EventSource for Home {
             Step::RunningNative(left) => {
                 entry.channel.end_callback();
                 if let Action::Native(native) = &entry.bound.action {
-                    native.finished(&entry.channel, entry.bound.interp, completion);
+                    native.finished(&entry.channel, entry.bound.interp, completion, code);
                 }
                 Step::Native(left)
             }

@@ -138,6 +138,9 @@ impl Channel {
         let most = buffer.len() - 1;
         let mut io = self.io().lock();
         let io = &mut *io;
+        if !io.early.is_empty() && io.endpoint.is_some() {
+            return Ok(Received::Bytes(self.receive_early(io, &mut buffer[..most])));
+        }
         let socket = match &io.endpoint {
             Some(Endpoint::Stream(socket)) => socket,
             Some(Endpoint::Tls(_)) => return self.receive_tls(io, buffer),
@@ -224,6 +227,20 @@ impl Channel {
         }
     }
 
+    /// Hands out what was received before the channel was detached.
+    fn receive_early(&self, io: &mut Io, buffer: &mut [u8]) -> usize {
+        let count = io.early.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&io.early[..count]);
+        io.early.drain(..count);
+        io.received += count as u64;
+        // No edge tells of the rest, nor again of what the socket has.
+        self.readiness.set(MAYBE_READABLE);
+        if !self.is_running() || !self.is_home_here() {
+            self.nudge();
+        }
+        count
+    }
+
     /// Notes that a receive begins. True when the calling thread is not the
     /// channel's home.
     fn begin_receive(&self) -> bool {
@@ -260,7 +277,7 @@ impl Channel {
     /// of OpenSSL, since a readable socket may hold less than a record.
     pub(super) fn is_readable(&self) -> bool {
         let mut io = self.io().lock();
-        if io.read_ahead.is_some() || io.late_error != 0 {
+        if !io.early.is_empty() || io.read_ahead.is_some() || io.late_error != 0 {
             return true;
         }
         match &mut io.endpoint {

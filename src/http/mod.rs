@@ -3,14 +3,19 @@
 #![forbid(unsafe_code)]
 
 pub mod charset;
+pub mod chunked;
 pub mod date;
 mod entities;
 pub mod fields;
+pub mod form;
 pub mod head;
 pub mod html;
 pub mod percent;
 pub mod request;
+pub mod request_head;
 pub mod response;
+pub mod status;
+pub mod target;
 pub mod url;
 
 /// Whether `c` is one of the control characters that have no place in a url or

@@ -6,6 +6,8 @@ use super::descriptor::{retry_at_limit, settle};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 
 /// Connections that may wait to be accepted; the kernel caps it at
 /// net.core.somaxconn.
@@ -50,6 +52,31 @@ impl Listener {
             }
         }
         result
+    }
+
+    /// Listens on a unix socket. A file that is left from a listener that has
+    /// gone is replaced; one that somebody listens on is not.
+    pub fn unix(path: &Path) -> io::Result<Listener> {
+        let address = SockAddr::unix(path)?;
+        let open =
+            || retry_at_limit(|| Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)).map(settle);
+        let socket = open()?;
+        match socket.bind(&address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                let is_socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
+                let refused =
+                    open()?.connect(&address).is_err_and(|e| e.raw_os_error() == Some(libc::ECONNREFUSED));
+                if !is_socket || !refused {
+                    return Err(error);
+                }
+                std::fs::remove_file(path)?;
+                socket.bind(&address)?;
+            }
+            other => other?,
+        }
+        socket.listen(BACKLOG)?;
+        let address = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+        Ok(Listener { socket, address, only: None })
     }
 
     /// A wildcard listener that serves one address, which must be one of this

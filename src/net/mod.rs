@@ -9,6 +9,7 @@ pub mod connect;
 pub mod descriptor;
 pub mod dial;
 pub mod listen;
+pub mod send_file;
 pub mod sys;
 pub mod tls;
 pub mod wait;

@@ -129,6 +129,23 @@ impl Interp {
         }
     }
 
+    /// The return options of an evaluation that has ended with this code, as names
+    /// and values in turn.
+    pub fn return_options(self, code: c_int) -> Vec<Obj> {
+        // SAFETY: a live interpreter; a fresh dict.
+        let options = unsafe { Obj::retain(sys::Tcl_GetReturnOptions(self.0, code)) };
+        options.elements().unwrap_or_default()
+    }
+
+    /// Calls a command with these words, at global level; the completion code.
+    /// The result stays in the interpreter.
+    pub fn call(self, words: &[Obj]) -> c_int {
+        // SAFETY: live interpreter and values; `&[Obj]` has the layout of objv.
+        unsafe {
+            sys::Tcl_EvalObjv(self.0, words.len() as isize, words.as_ptr().cast(), sys::TCL_EVAL_GLOBAL)
+        }
+    }
+
     /// Sets a global variable.
     pub fn set_global(self, name: &CStr, value: &Obj) {
         // SAFETY: live interpreter and value; Tcl takes its own reference.

@@ -7,6 +7,7 @@
 //! thread that made them: neither is `Send`.
 
 pub mod args;
+pub mod channel;
 pub mod command;
 pub mod dict;
 pub mod evaluating;

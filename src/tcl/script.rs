@@ -115,6 +115,8 @@ impl Prepared {
                 self.words.append(words);
                 self.argv.extend(own.iter().chain(&self.words).map(Obj::as_ptr));
             }
+            // As it is: compiled once.
+            Form::Text { prefix, .. } if words.is_empty() => self.text = Some(prefix.clone()),
             Form::Text { prefix, .. } => {
                 let text = format!("{} {}", prefix.text(), Obj::from_list(words).text());
                 self.text = Some(Obj::from_str(&text));
@@ -151,6 +153,18 @@ impl Prepared {
             event.end();
         }
         completion(interp, code)
+    }
+
+    /// Evaluates a script without more words; how it ended, and Tcl's completion
+    /// code. For scripts that do not end their thread: see the head of this file.
+    pub fn run_alone(interp: Interp, script: &Rc<Script>) -> (Completion, c_int) {
+        let _preserved = interp.preserve();
+        let mut prepared = Prepared::default();
+        prepared.prepare_words(interp, script, &mut Vec::new());
+        let Some(call) = prepared.call() else { unreachable!("just prepared") };
+        // SAFETY: `prepared` lives until it is completed, after the call.
+        let code = unsafe { call.evaluate() };
+        (prepared.complete(code), code)
     }
 
     /// Prepares, evaluates and completes. For scripts that do not end their

@@ -121,18 +121,23 @@ stubs! {
     fn Tcl_DeleteExitHandler[107, 107](proc_: Tcl_ExitProc, clientData: *mut c_void);
     fn Tcl_DoOneEvent[115, 115](flags: c_int) -> c_int;
     fn Tcl_GetAssocData[150, 150](interp: *mut Tcl_Interp, name: *const c_char, proc_: *mut Option<Tcl_InterpDeleteProc>) -> *mut c_void;
+    fn Tcl_GetChannel[151, 151](interp: *mut Tcl_Interp, name: *const c_char, mode: *mut c_int) -> *mut c_void;
+    fn Tcl_GetChannelName[156, 156](channel: *mut c_void) -> *const c_char;
     fn Tcl_GetInterpPath[163, 163](interp: *mut Tcl_Interp, child: *mut Tcl_Interp) -> c_int;
     // Called Tcl_GetMaster in 8.6.
     fn Tcl_GetParent[164, 164](interp: *mut Tcl_Interp) -> *mut Tcl_Interp;
     fn Tcl_GetObjResult[166, 166](interp: *mut Tcl_Interp) -> *mut Tcl_Obj;
     fn Tcl_Init[180, 180](interp: *mut Tcl_Interp) -> c_int;
     fn Tcl_InterpDeleted[184, 184](interp: *mut Tcl_Interp) -> c_int;
+    fn Tcl_MakeTcpClientChannel[191, 191](socket: *mut c_void) -> *mut c_void;
     fn Tcl_ObjSetVar2[196, 196](interp: *mut Tcl_Interp, part1: *mut Tcl_Obj, part2: *mut Tcl_Obj, value: *mut Tcl_Obj, flags: c_int) -> *mut Tcl_Obj;
     fn Tcl_Preserve[201, 201](data: *mut c_void);
     fn Tcl_QueueEvent[205, 205](event: *mut Tcl_Event, position: c_int);
+    fn Tcl_RegisterChannel[210, 210](interp: *mut Tcl_Interp, channel: *mut c_void);
     fn Tcl_Release[216, 216](data: *mut c_void);
     fn Tcl_ResetResult[217, 217](interp: *mut Tcl_Interp);
     fn Tcl_SetAssocData[223, 223](interp: *mut Tcl_Interp, name: *const c_char, proc_: Option<Tcl_InterpDeleteProc>, clientData: *mut c_void);
+    fn Tcl_SetChannelOption[225, 225](interp: *mut Tcl_Interp, channel: *mut c_void, name: *const c_char, value: *const c_char) -> c_int;
     fn Tcl_SetMaxBlockTime[229, 229](time: *const Tcl_Time);
     fn Tcl_SetObjErrorCode[234, 234](interp: *mut Tcl_Interp, code: *mut Tcl_Obj);
     fn Tcl_SetObjResult[235, 235](interp: *mut Tcl_Interp, result: *mut Tcl_Obj);
@@ -140,6 +145,9 @@ stubs! {
     fn Tcl_ThreadAlert[318, 318](thread: Tcl_ThreadId);
     fn Tcl_ThreadQueueEvent[319, 319](thread: Tcl_ThreadId, event: *mut Tcl_Event, position: c_int);
     fn Tcl_StringCaseMatch[371, 371](string: *const c_char, pattern: *const c_char, flags: c_int) -> c_int;
+    // Both return an int in 8.6 and a Tcl_Size in 9.0: the low half is right.
+    fn Tcl_Ungets[250, 250](channel: *mut c_void, bytes: *const c_char, length: isize, at_head: c_int) -> c_int;
+    fn Tcl_Write[263, 263](channel: *mut c_void, bytes: *const c_char, length: isize) -> c_int;
     fn Tcl_GetVersion[279, 279](major: *mut c_int, minor: *mut c_int, patch: *mut c_int, release: *mut c_int);
     fn Tcl_CreateThreadExitHandler[288, 288](proc_: Tcl_ExitProc, clientData: *mut c_void);
     fn Tcl_EvalObjv[292, 292](interp: *mut Tcl_Interp, objc: isize, objv: *const *mut Tcl_Obj, flags: c_int) -> c_int;
@@ -158,6 +166,7 @@ stubs! {
     fn Tcl_DictObjRemove[496, 496](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj) -> c_int;
     fn Tcl_DictObjSize[497, 663](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, size: *mut isize) -> c_int;
     fn Tcl_NewDictObj[503, 503]() -> *mut Tcl_Obj;
+    fn Tcl_GetReturnOptions[539, 539](interp: *mut Tcl_Interp, result: c_int) -> *mut Tcl_Obj;
     fn Tcl_SetReturnOptions[538, 538](interp: *mut Tcl_Interp, options: *mut Tcl_Obj) -> c_int;
     fn Tcl_CancelEval[580, 580](interp: *mut Tcl_Interp, result: *mut Tcl_Obj, clientData: *mut c_void, flags: c_int) -> c_int;
     fn Tcl_NRCreateCommand[583, 583](interp: *mut Tcl_Interp, name: *const c_char, proc_: Tcl_NrObjCmdProc, nre: Tcl_NrObjCmdProc, clientData: *mut c_void, delete: Option<Tcl_CmdDeleteProc>) -> Tcl_Command;

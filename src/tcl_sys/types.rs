@@ -100,6 +100,7 @@ pub const TCL_BREAK: c_int = 3;
 pub const TCL_CONTINUE: c_int = 4;
 
 pub const TCL_READABLE: c_int = 1 << 1;
+pub const TCL_WRITABLE: c_int = 1 << 2;
 pub const TCL_DONT_WAIT: c_int = 1 << 1;
 pub const TCL_IDLE_EVENTS: c_int = 1 << 5;
 pub const TCL_FILE_EVENTS: c_int = 1 << 3;

@@ -21,6 +21,12 @@ pub trait Task {
     fn next(&mut self, interp: Interp) -> Option<Obj>;
     /// The script has ended.
     fn finished(&mut self, interp: Interp, completion: Completion);
+    /// The same, with Tcl's completion code: for those who tell `break` from an
+    /// error. This is what the worker calls.
+    fn ended(&mut self, interp: Interp, completion: Completion, code: i32) {
+        let _ = code;
+        self.finished(interp, completion);
+    }
 }
 
 /// The evaluation of a script, whose outcome goes to `then`, in the worker.

@@ -472,7 +472,7 @@ impl Local {
             while let Some(script) = task.next(interp) {
                 let whole = Whole::new(interp, script);
                 let code = interp.eval_global(whole.script());
-                task.finished(interp, whole.complete(code));
+                task.ended(interp, whole.complete(code), code);
             }
         }
     }
@@ -529,7 +529,7 @@ impl Body for Local {
         let claim = Claim(&self.busy);
         // Taken out meanwhile: it may ask about the worker.
         if let Some(mut task) = self.task.take() {
-            task.finished(interp, completion);
+            task.ended(interp, completion, code);
             self.task.replace(Some(task));
             claim.keep();
         }

@@ -619,7 +619,7 @@ impl Native for Talk {
         }
     }
 
-    fn finished(&self, channel: &Arc<Channel>, interp: Interp, completion: Completion) {
+    fn finished(&self, channel: &Arc<Channel>, interp: Interp, completion: Completion, _code: i32) {
         let mut inner = self.inner.borrow_mut();
         let inner = &mut *inner;
         let failed = matches!(completion, Completion::Error(_));

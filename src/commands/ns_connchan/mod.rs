@@ -9,7 +9,7 @@ mod frames;
 mod making;
 mod query;
 
-use super::server;
+use super::{http, server};
 use crate::base::{log, Error, Result};
 use crate::connchan::channel::READ_SIZE;
 use crate::connchan::{home, table, Channel, Condition};
@@ -116,11 +116,11 @@ fn close(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     Ok(())
 }
 
-/// There is no connection to detach from: requests are served elsewhere.
+/// The connection of a request becomes a channel of scripts.
 fn detach(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<0, 0> = Syntax { options: [], ends_options: false, words: [], required: 0 };
     SYNTAX.parse(interp, name, args)?;
-    Err(Error::new("no current connection").into())
+    http::detach(interp)
 }
 
 fn read(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {

@@ -52,7 +52,7 @@ pub(super) fn list(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
                 Obj::from_str(&status.peer),
                 Obj::from_count(status.sent),
                 Obj::from_count(status.received),
-                Obj::empty(), // client data: of detached requests
+                Obj::from_str(&status.client_data),
                 Obj::from_str(&first_word(&Obj::from_str(&script))),
                 Obj::from_str(&condition),
             ])

@@ -61,14 +61,26 @@ impl ServerSettings {
     /// # Errors
     /// No certificate; protocols or a `verify` that are not understood.
     pub fn configured(section: &str) -> Result<ServerSettings> {
+        ServerSettings::with_certificate(section, None)
+    }
+
+    /// The same, with a certificate file and that of its key in place of those
+    /// of the section.
+    ///
+    /// # Errors
+    /// As for `configured`.
+    pub fn with_certificate(section: &str, own: Option<(String, Option<String>)>) -> Result<ServerSettings> {
         let get = |key: &str| config::get(section, key).filter(|v| !v.is_empty());
         let keys = config::all(section, "key");
-        let certificates: Vec<_> = config::all(section, "certificate")
-            .into_iter()
-            .enumerate()
-            .map(|(index, file)| (file, keys.get(index).filter(|k| !k.is_empty()).cloned()))
-            .filter(|(file, _)| !file.is_empty())
-            .collect();
+        let certificates: Vec<_> = match own {
+            Some(own) => vec![own],
+            None => config::all(section, "certificate")
+                .into_iter()
+                .enumerate()
+                .map(|(index, file)| (file, keys.get(index).filter(|k| !k.is_empty()).cloned()))
+                .filter(|(file, _)| !file.is_empty())
+                .collect(),
+        };
         if certificates.is_empty() {
             return Err(Error::with_code(
                 format!(
