@@ -47,8 +47,9 @@ fn ns_eval(interp: Interp, words: &[Obj]) -> Result<Step, Failure> {
         script,
         Box::new(move |_, code| {
             pass_on(code)?;
-            blueprint::replay(&text)?;
-            if Worker::current().is_some() {
+            let elsewhere = Worker::current().is_some();
+            blueprint::replay(&text, !elsewhere)?;
+            if elsewhere {
                 tell_office(text);
             }
             Ok(())
@@ -149,7 +150,7 @@ fn save(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<0, 1> =
         Syntax { options: [], ends_options: false, words: [word("script", Kind::Any)], required: 1 };
     let parsed = SYNTAX.parse(interp, name, args)?;
-    Ok(blueprint::replay(&parsed.word(0).obj.text())?)
+    Ok(blueprint::replay(&parsed.word(0).obj.text(), false)?)
 }
 
 fn nothing(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {

@@ -14,8 +14,9 @@ use std::sync::Arc;
 /// The script of the last interpreter that made a thread.
 static LAST: Mutex<Option<Arc<str>>> = Mutex::new(None);
 
-/// What `ns_eval` has evaluated, for all threads.
-static REPLAYS: Mutex<Vec<Arc<str>>> = Mutex::new(Vec::new());
+/// What all threads are to evaluate, and whether the interpreter that they come
+/// from has done so: then it is in the blueprint.
+static REPLAYS: Mutex<Vec<(Arc<str>, bool)>> = Mutex::new(Vec::new());
 
 /// Has a command of `file`, one of the package's scripts, evaluated: sourced
 /// first, unless the interpreter knows it.
@@ -58,7 +59,12 @@ pub fn of(interp: Interp) -> Result<Arc<str>> {
 /// As for `of`.
 pub fn setup(interp: Interp, name: &str) -> Result<Setup> {
     super::open_office(interp)?;
-    Ok(Setup::new(interp, name, &*of(interp)?))
+    let mut init = of(interp)?.to_string();
+    for (script, _) in REPLAYS.lock().iter().filter(|(_, in_blueprint)| !in_blueprint) {
+        init.push('\n');
+        init.push_str(script);
+    }
+    Ok(Setup::new(interp, name, init))
 }
 
 /// How many replays there are: what a new thread need not be told.
@@ -72,20 +78,22 @@ pub fn replays_since(from: usize) -> Option<(String, usize)> {
     if replays.len() <= from {
         return None;
     }
-    Some((replays[from..].join("\n"), replays.len()))
+    let scripts: Vec<&str> = replays[from..].iter().map(|(script, _)| &**script).collect();
+    Some((scripts.join("\n"), replays.len()))
 }
 
-/// Has all threads evaluate a script before their next work.
+/// Has all threads evaluate a script before their next work; `in_blueprint` says
+/// whether the interpreter that they come from has done so.
 ///
 /// # Errors
 /// There are too many already.
-pub fn replay(script: &str) -> Result<()> {
+pub fn replay(script: &str, in_blueprint: bool) -> Result<()> {
     /// More are no definitions, but something that grows for ever.
     const MOST: usize = 10_000;
     let mut replays = REPLAYS.lock();
     if replays.len() >= MOST {
         return Err(Error::new("too many scripts were given to ns_eval"));
     }
-    replays.push(script.into());
+    replays.push((script.into(), in_blueprint));
     Ok(())
 }
