@@ -9,9 +9,11 @@ namespace eval ::ns_connchan {
     namespace eval blueprint {
         # Namespaces that a new interpreter, or a package that it requires, has by itself.
         variable foreign {
-            ::tcl ::oo ::zlib ::zipfs ::nsf ::nx ::xotcl ::thread ::tsv ::tpool ::ttrace ::auto_mkindex_parser
-            ::ns_connchan ::pkg ::safe ::msgcat ::platform ::dde ::registry
+            ::tcl ::oo ::zlib ::zipfs ::thread ::tsv ::tpool ::ttrace ::auto_mkindex_parser ::ns_connchan ::pkg
+            ::safe ::msgcat ::platform ::dde ::registry
         }
+        # Those of packages, which others may use when the package is not there.
+        variable packaged {::nsf nsf ::nx nx ::xotcl nsf ::ws ws}
         # Packages that are provided without being asked for.
         variable builtin {
             Tcl ns_connchan TclOO oo tcl::oo tcl::tommath zlib tcl::zlib zipfs tcl::zipfs tcl::idna cookiejar
@@ -78,9 +80,13 @@ proc ::ns_connchan::blueprint::Packages {requiredName} {
 # A namespace and those below it, without the foreign ones.
 proc ::ns_connchan::blueprint::Namespaces {namespace} {
     variable foreign
+    variable packaged
     set found [list $namespace]
     foreach child [lsort [namespace children $namespace]] {
-        if {$child in $foreign || $child eq "::ws" && [package provide ws] ne "" || [IsObject $child]} {
+        if {$child in $foreign || [IsObject $child]} {
+            continue
+        }
+        if {[dict exists $packaged $child] && [package provide [dict get $packaged $child]] ne ""} {
             continue
         }
         lappend found {*}[Namespaces $child]
