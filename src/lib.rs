@@ -7,11 +7,13 @@
 //! described in ARCHITECTURE.md.
 
 pub mod base;
+pub mod client;
 pub mod commands;
 pub mod connchan;
 pub mod crypto;
 pub mod files;
 pub mod http;
+pub mod jobs;
 pub mod net;
 pub mod proxy;
 pub mod reactor;

@@ -9,10 +9,17 @@ mod http;
 mod locks;
 mod messages;
 mod ns_connchan;
+mod ns_eval;
+mod ns_http;
+mod ns_info;
+mod ns_job;
+mod ns_lifecycle;
 mod ns_log;
 pub mod ns_proxy;
+mod ns_schedule;
 mod ns_set;
 mod ns_socks;
+mod ns_thread;
 mod nsv;
 mod nsv_dict;
 mod parseargs;
@@ -25,6 +32,7 @@ mod ws;
 
 use crate::base::Error;
 use crate::connchan::{background, home};
+use crate::jobs::lifecycle::{self, Moment};
 use crate::net::descriptor;
 use crate::proxy;
 use crate::tcl::args::{word, Kind, Syntax};
@@ -53,8 +61,15 @@ const FAMILIES: &[&[(&str, CommandProc)]] = &[
     http::COMMANDS,
     locks::COMMANDS,
     messages::COMMANDS,
+    ns_eval::COMMANDS,
+    ns_http::COMMANDS,
+    ns_info::COMMANDS,
+    ns_job::COMMANDS,
+    ns_lifecycle::COMMANDS,
     ns_log::COMMANDS,
     ns_proxy::COMMANDS,
+    ns_schedule::COMMANDS,
+    ns_thread::COMMANDS,
     nsv::COMMANDS,
     parseargs::COMMANDS,
     system::COMMANDS,
@@ -64,7 +79,8 @@ const FAMILIES: &[&[(&str, CommandProc)]] = &[
 ];
 
 /// Those that evaluate a script.
-const EVALUATING: &[&[(&str, EvaluatingProc)]] = &[config::EVALUATING, locks::EVALUATING];
+const EVALUATING: &[&[(&str, EvaluatingProc)]] =
+    &[config::EVALUATING, locks::EVALUATING, ns_eval::EVALUATING, ns_lifecycle::EVALUATING];
 
 /// Whether an interpreter has the whole package, or only a part of it.
 #[derive(Default)]
@@ -79,6 +95,7 @@ pub fn is_complete(interp: Interp) -> bool {
 fn prepare(interp: Interp) -> Outcome {
     static ONCE: OnceCell<()> = OnceCell::new();
     ONCE.get_or_init(|| {
+        ns_info::booted();
         if tcl_uses_select() {
             descriptor::keep_free_below(SELECT_LIMIT);
         }
@@ -87,11 +104,13 @@ fn prepare(interp: Interp) -> Outcome {
             lifetime::at_thread_exit(threads::give_way_to_exit);
         }
         lifetime::at_process_exit(|| {
+            lifecycle::run(Moment::Shutdown);
             threads::end_all();
             home::shutdown();
             threads::finish_all();
             background::stop();
             proxy::shutdown();
+            lifecycle::run(Moment::Exit);
         });
     });
     if !lifetime::is_attached(interp) {

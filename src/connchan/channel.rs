@@ -372,6 +372,14 @@ impl Channel {
         channel
     }
 
+    /// Makes a channel without a socket or a name: a place in a home for a
+    /// protocol that waits only for times and nudges.
+    pub(super) fn bare() -> Arc<Channel> {
+        let error = Error::new("it has no socket");
+        let endpoint = Endpoint::Unconnected(Box::new(Unconnected { error }));
+        Channel::unlisted(endpoint, Driver::PLAIN, Peer::Unknown)
+    }
+
     /// Gives a channel its name and enters it into the table.
     pub(super) fn enlist(self: &Arc<Channel>) {
         self.id.store(table::next_id(), Ordering::Relaxed);

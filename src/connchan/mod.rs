@@ -5,13 +5,15 @@
 //! names it, and the home reactor's entry while a callback is registered. Any
 //! thread may read, write, query or close it; its callback runs only in its
 //! home: the thread that registered it, or a reactor thread (`socks`). `channel`, `transfer`, `frames`, `driver`,
-//! `send_buffer` and `table` know nothing of Tcl; `home` and `slice` run the scripts.
+//! `send_buffer` and `table` know nothing of Tcl; `home` and `slice` run the scripts, `desk` those that
+//! threads without one leave.
 
 pub mod accept;
 pub mod background;
 pub mod channel;
 mod claim;
 mod connecting;
+pub mod desk;
 mod detached;
 pub mod driver;
 pub mod foreign;

@@ -66,6 +66,39 @@ pub fn connect(host: &str, port: u16, tls: Option<TlsOptions>, timeout: TimeValu
     make(goal, Connector::new(addresses), host, driver, tls, timeout.is_zero(), &[])
 }
 
+/// Where a connection without a handle leads.
+pub enum Destination<'a> {
+    /// A host and a port.
+    Host(&'a str, u16),
+    /// The path of a unix socket, and the name to verify when TLS is spoken.
+    Unix(&'a str, &'a str),
+}
+
+/// Connects for a protocol of the library's own: the channel has no handle and
+/// is not listed, so that no script can reach it. Waits at most `timeout`.
+pub fn connect_unlisted(
+    to: &Destination,
+    tls: Option<TlsOptions>,
+    timeout: TimeValue,
+) -> Result<Arc<Channel>> {
+    let (goal, connector, host) = match *to {
+        Destination::Host(host, port) => {
+            let goal = Goal::new(host, port, timeout);
+            let addresses = address::resolve(host, port).map_err(|e| goal.failed(&e))?;
+            (goal, Connector::new(addresses), host)
+        }
+        Destination::Unix(path, host) => {
+            let goal = Goal::new(path, 0, timeout);
+            let connector = Connector::unix(Path::new(path)).map_err(|e| goal.failed(&e))?;
+            (goal, connector, host)
+        }
+    };
+    let driver = if tls.is_some() { Driver::TLS } else { Driver::PLAIN };
+    let tls = with_target(tls, &goal, host);
+    let (endpoint, peer) = wait_for(&goal, Dial::new(connector, tls))?;
+    Ok(Channel::unlisted(endpoint, driver, peer))
+}
+
 fn goal(host: &str, port: u16, timeout: TimeValue) -> Goal {
     let time = if timeout.is_zero() {
         config::get_time(CONFIG_SECTION, "connchanconnectwait", DEFAULT_CONNECT_WAIT)
@@ -87,12 +120,7 @@ fn make(
     in_background: bool,
     greeting: &[u8],
 ) -> Result<Arc<Channel>> {
-    let tls = tls.map(|options| {
-        let section = format!("ns/server/{}/httpclient", config::server_name());
-        let name = options.hostname.filter(|h| !h.is_empty()).unwrap_or_else(|| host.to_owned());
-        let target = Target { name, place: format!("{} {}", goal.host, goal.port) };
-        (options.settings.with_defaults(&section), target)
-    });
+    let tls = with_target(tls, &goal, host);
     if in_background {
         if let Some((settings, _)) = &tls {
             // What is wrong with them is known at once.
@@ -109,6 +137,17 @@ fn make(
     let (endpoint, peer) = wait_for(&goal, Dial::new(connector, tls))?;
     // What the socket does not take at once waits in the send buffer.
     or_close(Channel::create(endpoint, driver, peer), |channel| channel.write(greeting).map(drop))
+}
+
+/// Settings with the configured defaults, and whom to verify: `host`, unless
+/// another name was given.
+fn with_target(tls: Option<TlsOptions>, goal: &Goal, host: &str) -> Option<(ClientSettings, Target)> {
+    tls.map(|options| {
+        let section = format!("ns/server/{}/httpclient", config::server_name());
+        let name = options.hostname.filter(|h| !h.is_empty()).unwrap_or_else(|| host.to_owned());
+        let target = Target { name, place: format!("{} {}", goal.host, goal.port) };
+        (options.settings.with_defaults(&section), target)
+    })
 }
 
 /// The channel, unless what is done with it fails: then it is closed.

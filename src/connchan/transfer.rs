@@ -48,7 +48,7 @@ pub(crate) struct Room {
     pub(super) socket: Arc<Socket>,
     /// Bytes that wait to be sent.
     pub pending: usize,
-    direction: Direction,
+    pub(crate) direction: Direction,
     timeout: TimeValue,
 }
 

@@ -24,6 +24,8 @@ pub struct RequestHead {
 pub struct ResponseHead {
     /// The status code.
     pub status: u16,
+    /// The reason phrase, often empty.
+    pub phrase: String,
     /// Names as sent, values without the blanks around them.
     pub fields: Vec<(String, String)>,
 }
@@ -57,8 +59,8 @@ pub fn response(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>> {
     let mut head = httparse::Response::new(&mut fields);
     match head.parse(bytes) {
         Ok(httparse::Status::Complete(used)) => {
-            let head = ResponseHead { status: head.code.unwrap_or_default(), fields: owned(head.headers) };
-            Ok(Some((head, used)))
+            let (status, phrase) = (head.code.unwrap_or_default(), head.reason.unwrap_or_default());
+            Ok(Some((ResponseHead { status, phrase: phrase.into(), fields: owned(head.headers) }, used)))
         }
         Ok(httparse::Status::Partial) => Ok(None),
         Err(error) => Err(Error::new(format!("malformed response: {error}"))),

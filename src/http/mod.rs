@@ -19,6 +19,7 @@ pub mod percent;
 pub mod range;
 pub mod request;
 pub mod request_head;
+pub mod response;
 pub mod status;
 pub mod target;
 pub mod url;

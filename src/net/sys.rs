@@ -1,6 +1,7 @@
 //! Questions to the C library that the standard library has no answer for: the
 //! local time and its text, the kernel's thread number, signals to other
-//! processes, the name of an address, and where this library's file is.
+//! processes, the names of addresses and of this machine, and where this library's
+//! file is.
 
 use std::ffi::{CStr, CString, OsStr};
 use std::io;
@@ -106,6 +107,37 @@ pub fn name_of_address(address: IpAddr) -> Option<String> {
     (status == 0).then(|| String::from_utf8_lossy(&name[..length]).into_owned())
 }
 
+/// The first time after `secs` (seconds since 1970) at which local clocks show
+/// this hour and minute, on this day of the week (0 is Sunday) if one is given.
+/// A time that the change to summer time skips is that of the clock before it.
+pub fn next_local_time(secs: i64, weekday: Option<u8>, hour: u8, minute: u8) -> i64 {
+    let mut parts = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: as in `local_time`; a `tm` of zero bytes is valid.
+    let today = unsafe {
+        libc::localtime_r(&secs, parts.as_mut_ptr());
+        parts.assume_init()
+    };
+    // Eight days: today's time may be over, on the only day of the week.
+    for days in 0..=8 {
+        let mut tm = libc::tm {
+            tm_sec: 0,
+            tm_min: i32::from(minute),
+            tm_hour: i32::from(hour),
+            tm_mday: today.tm_mday + days,
+            tm_mon: today.tm_mon,
+            tm_year: today.tm_year,
+            tm_isdst: -1,
+            ..today
+        };
+        // SAFETY: a live `tm`, whose fields mktime puts into their ranges.
+        let at = unsafe { libc::mktime(&mut tm) };
+        if at > secs && weekday.is_none_or(|day| i32::from(day) == tm.tm_wday) {
+            return at;
+        }
+    }
+    secs + 86_400
+}
+
 /// The kernel's number of the calling thread; of a process's first thread it is
 /// the process id.
 pub fn thread_id() -> i64 {
@@ -129,6 +161,16 @@ pub fn library_file() -> Option<PathBuf> {
     std::path::absolute(OsStr::from_bytes(name.to_bytes())).ok()
 }
 
+/// The name of this machine.
+pub fn host_name() -> String {
+    let mut name = [0u8; 256];
+    // SAFETY: pointer and length describe `name`, which ends in NUL whatever
+    // happens, since its last byte is not offered.
+    unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let end = name.iter().position(|byte| *byte == 0).unwrap_or(0);
+    String::from_utf8_lossy(&name[..end]).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,6 +190,24 @@ mod tests {
     #[test]
     fn the_own_file_is_known() {
         assert!(library_file().is_some_and(|file| file.is_absolute() && file.exists()));
+    }
+
+    #[test]
+    fn the_next_time_of_the_day_is_within_a_day_and_of_the_week_within_a_week() {
+        let now = 1_795_309_096;
+        for hour in [0, 11, 23] {
+            let at = next_local_time(now, None, hour, 30);
+            assert!(at > now && at <= now + 90_000, "{hour}: {at}");
+            let (_, _, _, own_hour, own_minute, second) = local_time(at);
+            assert_eq!((own_hour, own_minute, second), (i32::from(hour), 30, 0));
+            assert!(next_local_time(at, None, hour, 30) > at);
+        }
+        let days: Vec<i64> = (0..7).map(|day| next_local_time(now, Some(day), 12, 0)).collect();
+        assert!(days.iter().all(|at| *at > now && *at <= now + 8 * 86_400));
+        let mut different = days.clone();
+        different.sort_unstable();
+        different.dedup();
+        assert_eq!(different.len(), 7);
     }
 
     #[test]

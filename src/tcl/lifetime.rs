@@ -12,12 +12,14 @@ use super::Interp;
 use crate::base::log;
 use crate::tcl_sys as sys;
 use libc::{c_char, c_int, c_void};
+use parking_lot::Mutex;
 use std::any::{Any, TypeId};
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null_mut;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const ASSOC_KEY: &CStr = c"ns_connchan";
 
@@ -166,20 +168,49 @@ unsafe extern "C" fn child_command_deleted(
     }
 }
 
+/// Hooks of `at_process_exit`.
+static EXIT_HOOKS: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
+
 /// Calls `hook` when the process ends by Tcl's exit, in the thread that
 /// called it, with its interpreters still alive.
 pub fn at_process_exit(hook: fn()) {
+    EXIT_HOOKS.lock().push(hook);
     // SAFETY: the client data is a function pointer that `exiting` turns back.
     unsafe { sys::Tcl_CreateExitHandler(exiting, hook as *mut c_void) }
 }
 
+/// Has these hooks called before the exit handlers of other libraries that were
+/// registered since. Some (nsf's) take interpreters of other threads apart,
+/// which must have ended by then.
+pub fn come_first_at_process_exit() {
+    for hook in EXIT_HOOKS.lock().iter() {
+        // SAFETY: as in `at_process_exit`; deleting a handler that has been
+        // called already does nothing.
+        unsafe {
+            sys::Tcl_DeleteExitHandler(exiting, *hook as *mut c_void);
+            if !EXITING.load(Ordering::Acquire) {
+                sys::Tcl_CreateExitHandler(exiting, *hook as *mut c_void);
+            }
+        }
+    }
+}
+
+/// A hook of `at_process_exit` has been called.
+static EXITING: AtomicBool = AtomicBool::new(false);
+
 /// Calls `hook` when the calling thread ends, its interpreters being gone.
 pub fn at_thread_exit(hook: fn()) {
-    // SAFETY: as in `at_process_exit`.
-    unsafe { sys::Tcl_CreateThreadExitHandler(exiting, hook as *mut c_void) }
+    // SAFETY: the client data is a function pointer that `ending` turns back.
+    unsafe { sys::Tcl_CreateThreadExitHandler(ending, hook as *mut c_void) }
 }
 
 unsafe extern "C" fn exiting(client_data: *mut c_void) {
+    EXITING.store(true, Ordering::Release);
+    // SAFETY: passed on.
+    unsafe { ending(client_data) }
+}
+
+unsafe extern "C" fn ending(client_data: *mut c_void) {
     // SAFETY: put there by `at_process_exit` or `at_thread_exit`.
     let hook = unsafe { std::mem::transmute::<*mut c_void, fn()>(client_data) };
     guarded(hook);

@@ -249,7 +249,7 @@ impl Obj {
         Err(Error::with_code(TOO_LARGE, &["ARITH", "IOVERFLOW", TOO_LARGE]))
     }
 
-    /// A Tcl integer of 64 bits; errors as for `int`.
+    /// A Tcl integer of 64 bits; errors as those of `int`.
     pub fn wide(&self) -> Result<i64> {
         let mut wide = 0i64;
         // SAFETY: a live value; without an interpreter no message is left.
@@ -257,8 +257,8 @@ impl Obj {
         if status == sys::TCL_OK {
             return Ok(wide);
         }
-        // Which of the two errors it is.
-        self.int().map(i64::from)
+        // Too large for the one is too large for the other.
+        Err(self.int().err().unwrap_or_else(|| Error::new("integer value too large to represent")))
     }
 
     /// An integer that only its size keeps out of 64 bits.

@@ -170,9 +170,14 @@ impl Prepared {
     /// Prepares, evaluates and completes. For scripts that do not end their
     /// thread: see the head of this file.
     pub fn run(interp: Interp, script: &Rc<Script>, word: &Obj) -> Completion {
+        Prepared::run_words(interp, script, vec![word.clone()])
+    }
+
+    /// The same with several words, or none.
+    pub fn run_words(interp: Interp, script: &Rc<Script>, mut words: Vec<Obj>) -> Completion {
         let _preserved = interp.preserve();
         let mut prepared = Prepared::default();
-        prepared.prepare(interp, script, word, true);
+        prepared.prepare_words(interp, script, &mut words);
         let Some(call) = prepared.call() else { unreachable!("just prepared") };
         // SAFETY: `prepared` lives until it is completed, after the call.
         let code = unsafe { call.evaluate() };

@@ -121,6 +121,7 @@ stubs! {
     fn Tcl_DeleteCommandFromToken[104, 104](interp: *mut Tcl_Interp, command: Tcl_Command) -> c_int;
     fn Tcl_DeleteEvents[105, 105](proc_: Tcl_EventDeleteProc, clientData: *mut c_void);
     fn Tcl_DeleteEventSource[106, 106](setup: Tcl_EventSetupProc, check: Tcl_EventCheckProc, clientData: *mut c_void);
+    fn Tcl_DeleteExitHandler[107, 107](proc_: Tcl_ExitProc, clientData: *mut c_void);
     fn Tcl_DeleteInterp[110, 110](interp: *mut Tcl_Interp);
     fn Tcl_DoOneEvent[115, 115](flags: c_int) -> c_int;
     fn Tcl_GetAssocData[150, 150](interp: *mut Tcl_Interp, name: *const c_char, proc_: *mut Option<Tcl_InterpDeleteProc>) -> *mut c_void;
@@ -145,10 +146,6 @@ stubs! {
     fn Tcl_SetMaxBlockTime[229, 229](time: *const Tcl_Time);
     fn Tcl_SetObjErrorCode[234, 234](interp: *mut Tcl_Interp, code: *mut Tcl_Obj);
     fn Tcl_SetObjResult[235, 235](interp: *mut Tcl_Interp, result: *mut Tcl_Obj);
-    fn Tcl_SetVar2Ex[317, 317](interp: *mut Tcl_Interp, part1: *const c_char, part2: *const c_char, value: *mut Tcl_Obj, flags: c_int) -> *mut Tcl_Obj;
-    fn Tcl_ThreadAlert[318, 318](thread: Tcl_ThreadId);
-    fn Tcl_ThreadQueueEvent[319, 319](thread: Tcl_ThreadId, event: *mut Tcl_Event, position: c_int);
-    fn Tcl_StringCaseMatch[371, 371](string: *const c_char, pattern: *const c_char, flags: c_int) -> c_int;
     // Both return an int in 8.6 and a Tcl_Size in 9.0: the low half is right.
     fn Tcl_Ungets[250, 250](channel: *mut c_void, bytes: *const c_char, length: isize, at_head: c_int) -> c_int;
     fn Tcl_Write[263, 263](channel: *mut c_void, bytes: *const c_char, length: isize) -> c_int;
@@ -160,6 +157,10 @@ stubs! {
     fn Tcl_FinalizeThread[297, 297]();
     fn Tcl_GetCurrentThread[300, 300]() -> Tcl_ThreadId;
     fn Tcl_GetVar2Ex[306, 306](interp: *mut Tcl_Interp, part1: *const c_char, part2: *const c_char, flags: c_int) -> *mut Tcl_Obj;
+    fn Tcl_SetVar2Ex[317, 317](interp: *mut Tcl_Interp, part1: *const c_char, part2: *const c_char, value: *mut Tcl_Obj, flags: c_int) -> *mut Tcl_Obj;
+    fn Tcl_ThreadAlert[318, 318](thread: Tcl_ThreadId);
+    fn Tcl_ThreadQueueEvent[319, 319](thread: Tcl_ThreadId, event: *mut Tcl_Event, position: c_int);
+    fn Tcl_StringCaseMatch[371, 371](string: *const c_char, pattern: *const c_char, flags: c_int) -> c_int;
     // The size of the stack is an `int` in 8.6 and a `size_t` in 9.0.
     fn Tcl_CreateThread[393, 393](id: *mut Tcl_ThreadId, proc_: Tcl_ThreadCreateProc, clientData: *mut c_void, stackSize: usize, flags: c_int) -> c_int;
     fn Tcl_JoinThread[412, 412](thread: Tcl_ThreadId, result: *mut c_int) -> c_int;
@@ -169,13 +170,13 @@ stubs! {
     fn Tcl_NewWideIntObj[488, 488](value: i64) -> *mut Tcl_Obj;
     fn Tcl_DictObjPut[494, 494](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj, value: *mut Tcl_Obj) -> c_int;
     fn Tcl_DictObjGet[495, 495](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj, value: *mut *mut Tcl_Obj) -> c_int;
-    fn Tcl_NewDictObj[503, 503]() -> *mut Tcl_Obj;
-    fn Tcl_GetReturnOptions[539, 539](interp: *mut Tcl_Interp, code: c_int) -> *mut Tcl_Obj;
-    fn Tcl_AppendObjToErrorInfo[574, 574](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj);
-    fn Tcl_SetReturnOptions[538, 538](interp: *mut Tcl_Interp, options: *mut Tcl_Obj) -> c_int;
-    fn Tcl_CancelEval[580, 580](interp: *mut Tcl_Interp, result: *mut Tcl_Obj, clientData: *mut c_void, flags: c_int) -> c_int;
     fn Tcl_DictObjRemove[496, 496](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, key: *mut Tcl_Obj) -> c_int;
     fn Tcl_DictObjSize[497, 663](interp: *mut Tcl_Interp, dict: *mut Tcl_Obj, size: *mut isize) -> c_int;
+    fn Tcl_NewDictObj[503, 503]() -> *mut Tcl_Obj;
+    fn Tcl_SetReturnOptions[538, 538](interp: *mut Tcl_Interp, options: *mut Tcl_Obj) -> c_int;
+    fn Tcl_GetReturnOptions[539, 539](interp: *mut Tcl_Interp, code: c_int) -> *mut Tcl_Obj;
+    fn Tcl_AppendObjToErrorInfo[574, 574](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj);
+    fn Tcl_CancelEval[580, 580](interp: *mut Tcl_Interp, result: *mut Tcl_Obj, clientData: *mut c_void, flags: c_int) -> c_int;
     fn Tcl_NRCreateCommand[583, 583](interp: *mut Tcl_Interp, name: *const c_char, proc_: Tcl_NrObjCmdProc, nre: Tcl_NrObjCmdProc, clientData: *mut c_void, delete: Option<Tcl_CmdDeleteProc>) -> Tcl_Command;
     fn Tcl_NREvalObj[584, 584](interp: *mut Tcl_Interp, obj: *mut Tcl_Obj, flags: c_int) -> c_int;
     fn Tcl_NRAddCallback[587, 587](interp: *mut Tcl_Interp, proc_: Tcl_NRPostProc, data0: *mut c_void, data1: *mut c_void, data2: *mut c_void, data3: *mut c_void);

@@ -87,6 +87,11 @@ pub fn finish_all() {
     }
 }
 
+/// The workers that live, and those that have ended and were not joined yet.
+pub fn workers() -> Vec<Worker> {
+    all()
+}
+
 fn all() -> Vec<Worker> {
     ALL.lock().clone()
 }

@@ -588,6 +588,8 @@ impl Task for Init {
             Completion::Error(message) => local.fail(interp.script_error(message)),
             Completion::Ok(_) => {
                 local.initialized.set(true);
+                // The script may have loaded libraries.
+                lifetime::come_first_at_process_exit();
                 let mut state = local.shared.state.lock();
                 if state.stage == Stage::Starting {
                     state.stage = Stage::Running;
