@@ -227,44 +227,6 @@ fn build(settings: &ClientSettings, sessions: Arc<Mutex<Sessions>>) -> Result<Ss
     Ok(builder.build())
 }
 
-/// Begins a session with `target` over a connected socket; the handshake is
-/// still to be made.
-///
-/// # Errors
-/// Files of the settings that are missing or of no use, in the words of
-/// spec/ns_connchan.md 7.4.
-pub(super) fn begin(settings: &ClientSettings, target: &Target, socket: Arc<Socket>) -> Result<Session> {
-    let context = context(settings)?;
-    let mut ssl = Ssl::new(&context.context).map_err(internal)?;
-    ssl.set_connect_state();
-    let name = target.name.trim_end_matches('.');
-    match name.parse::<IpAddr>() {
-        Ok(ip) if !settings.insecure => ssl.param_mut().set_ip(ip).map_err(internal)?,
-        Ok(_) => {}
-        Err(_) => {
-            if !settings.insecure {
-                let param = ssl.param_mut();
-                param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
-                param.set_host(name).map_err(internal)?;
-            }
-            if !is_numeric(name) {
-                // A name that cannot be sent (too long) is one that no
-                // certificate has either.
-                ssl.set_hostname(name).map_err(internal)?;
-            }
-        }
-    }
-    let peer: Arc<str> = format!("{}|{name}", target.place).into();
-    let session = context.sessions.lock().take(&peer);
-    if let Some(session) = session {
-        // SAFETY: the session came from a connection of this very context.
-        // A session that OpenSSL refuses costs a full handshake.
-        let _ = unsafe { ssl.set_session(&session) };
-    }
-    ssl.set_ex_data(peer_index()?, peer);
-    Session::new(ssl, socket).map_err(internal)
-}
-
 /// As the reference tells an address from a name: a colon, or digits and dots
 /// only.
 fn is_numeric(host: &str) -> bool {
@@ -272,13 +234,46 @@ fn is_numeric(host: &str) -> bool {
 }
 
 impl Session {
-    /// Begins a client's session; see `Target` and `ClientSettings`.
+    /// Begins a client's session with `target` over a connected socket; the
+    /// handshake is still to be made.
     ///
     /// # Errors
-    /// Files that are missing or of no use, in the words of
-    /// spec/ns_connchan.md 7.4.
+    /// Files of the settings that are missing or of no use, in the words of
+    /// spec/ns_connchan.md 7.4; an empty name.
     pub fn client(settings: &ClientSettings, target: &Target, socket: Arc<Socket>) -> Result<Session> {
-        begin(settings, target, socket)
+        let context = context(settings)?;
+        let mut ssl = Ssl::new(&context.context).map_err(internal)?;
+        ssl.set_connect_state();
+        let name = target.name.trim_end_matches('.');
+        if name.is_empty() {
+            // OpenSSL would take it for the wish not to look at the name.
+            return Err(Error::new(format!("invalid host name \"{}\"", target.name)));
+        }
+        match name.parse::<IpAddr>() {
+            Ok(ip) if !settings.insecure => ssl.param_mut().set_ip(ip).map_err(internal)?,
+            Ok(_) => {}
+            Err(_) => {
+                if !settings.insecure {
+                    let param = ssl.param_mut();
+                    param.set_hostflags(X509CheckFlags::NO_PARTIAL_WILDCARDS);
+                    param.set_host(name).map_err(internal)?;
+                }
+                if !is_numeric(name) {
+                    // A name that cannot be sent (too long) is one that no
+                    // certificate has either.
+                    ssl.set_hostname(name).map_err(internal)?;
+                }
+            }
+        }
+        let peer: Arc<str> = format!("{}|{name}", target.place).into();
+        let session = context.sessions.lock().take(&peer);
+        if let Some(session) = session {
+            // SAFETY: the session came from a connection of this very context.
+            // A session that OpenSSL refuses costs a full handshake.
+            let _ = unsafe { ssl.set_session(&session) };
+        }
+        ssl.set_ex_data(peer_index()?, peer);
+        Session::new(ssl, socket).map_err(internal)
     }
 }
 
@@ -294,6 +289,14 @@ mod tests {
         for host in ["localhost", "1.example", "a.b"] {
             assert!(!is_numeric(host), "{host}");
         }
+    }
+
+    #[test]
+    fn a_name_that_is_none_does_not_switch_the_check_off() {
+        let (socket, _other) = Socket::pair(socket2::Domain::UNIX, socket2::Type::STREAM, None).unwrap();
+        let target = Target { name: ".".into(), place: String::new() };
+        let error = Session::client(&ClientSettings::default(), &target, Arc::new(socket)).err();
+        assert_eq!(error.map(|e| e.message).as_deref(), Some("invalid host name \".\""));
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! One `Server` serves a listener; its contexts are shared by all connections
 //! and replaced as a whole, so that a connection never sees half a change.
 
+use super::failure::{first_line, system_line};
 use super::files::{host_names, identity, trust, Stamp};
-use super::{alpn_wire, common, failure::first_line, Session};
+use super::{alpn_wire, common, Session};
 use crate::base::time_value::TimeValue;
 use crate::base::{config, log, Error, Result};
 use openssl::error::ErrorStack;
@@ -234,6 +235,13 @@ impl Server {
 
 /// One context for each certificate; the first knows how to find the others.
 fn build(settings: &ServerSettings) -> Result<SslContext> {
+    if let Some(directory) = &settings.directory {
+        // Without it, all names would quietly get the first certificate.
+        fs::read_dir(directory).map_err(|error| {
+            let tail = system_line(error.raw_os_error().unwrap_or(libc::EIO));
+            Error::new(format!("cannot read directory '{directory}' of certificates: {tail}"))
+        })?;
+    }
     let mut named: Vec<(Vec<String>, SslContext)> = Vec::new();
     let mut first: Option<(Vec<String>, SslContextBuilder)> = None;
     for (certificate, key) in settings.identities() {
