@@ -1,8 +1,9 @@
 //! The limit for `ns_proxy`: two processes that send each other bytes over a socket pair, and do nothing
 //! else.
 //!
-//! `bench bare-ping REQUEST ANSWER SECONDS PAIRS` prints the microseconds of a round trip of so many bytes
-//! (one pair), or the round trips a second (several, each with a thread here). It starts itself again as
+//! `bench bare-ping REQUEST ANSWER SECONDS PAIRS` prints the microseconds of a round trip of so many bytes, by
+//! the clock and of processor time in both processes (one pair), or the round trips a second and 0 (several
+//! pairs, each with a thread here). It starts itself again as
 //! `bench bare-pong REQUEST ANSWER` for the other side.
 
 use std::env;
@@ -27,18 +28,30 @@ pub fn ping(arguments: &[String]) -> Result<()> {
     let (request, answer) = (number(arguments, 0)?, number(arguments, 1)?);
     let time = Duration::from_secs_f64(number(arguments, 2)?);
     let pairs: usize = number(arguments, 3)?;
-    let rates: Vec<Result<f64>> = std::thread::scope(|scope| {
+    let rates: Vec<Result<(f64, f64)>> = std::thread::scope(|scope| {
         let all: Vec<_> = (0..pairs).map(|_| scope.spawn(move || rate(request, answer, time))).collect();
         all.into_iter().map(|one| one.join().unwrap_or_else(|_| Err("a thread failed".into()))).collect()
     });
-    let rates: Vec<f64> = rates.into_iter().collect::<Result<_>>()?;
-    let sum: f64 = rates.iter().sum();
-    println!("{}", if pairs == 1 { 1e6 / sum } else { sum });
+    let rates: Vec<(f64, f64)> = rates.into_iter().collect::<Result<_>>()?;
+    match rates[..] {
+        [(rate, used)] => println!("{} {used}", 1e6 / rate),
+        _ => println!("{} 0", rates.iter().map(|(rate, _)| rate).sum::<f64>()),
+    }
     Ok(())
 }
 
-/// Round trips a second with a process of its own.
-fn rate(request: usize, answer: usize, time: Duration) -> Result<f64> {
+/// Microseconds of processor time that the calling thread and another process have used so far.
+fn processor_time(child: &Child) -> f64 {
+    ["thread-self".to_string(), child.id().to_string()]
+        .iter()
+        .filter_map(|task| std::fs::read_to_string(format!("/proc/{task}/schedstat")).ok())
+        .filter_map(|text| text.split_whitespace().next()?.parse::<f64>().ok())
+        .sum::<f64>()
+        / 1e3
+}
+
+/// Round trips a second with a process of its own, and microseconds of processor time for each.
+fn rate(request: usize, answer: usize, time: Duration) -> Result<(f64, f64)> {
     let (mut line, theirs) = UnixStream::pair()?;
     let mut child = start(request, answer, theirs)?;
     let question = vec![b'?'; request];
@@ -51,6 +64,7 @@ fn rate(request: usize, answer: usize, time: Duration) -> Result<f64> {
     for _ in 0..BATCH {
         round_trip()?;
     }
+    let used = processor_time(&child);
     let started = Instant::now();
     let mut count = 0;
     while started.elapsed() < time {
@@ -60,9 +74,10 @@ fn rate(request: usize, answer: usize, time: Duration) -> Result<f64> {
         count += BATCH;
     }
     let rate = f64::from(count) / started.elapsed().as_secs_f64();
+    let used = (processor_time(&child) - used) / f64::from(count);
     drop(line);
     child.wait()?;
-    Ok(rate)
+    Ok((rate, used))
 }
 
 fn start(request: usize, answer: usize, line: UnixStream) -> Result<Child> {

@@ -82,11 +82,20 @@ enum Aim {
     Micros(f64),
 }
 
+/// What a program has measured: by the clock, and the processor time if that is known.
+type Figure = (f64, f64);
+
 /// The figures of a row, one for each round.
 #[derive(Default)]
 struct Figures {
-    bare: Vec<Option<f64>>,
-    tcl: [Vec<Option<f64>>; 2],
+    bare: Vec<Option<Figure>>,
+    tcl: [Vec<Option<Figure>>; 2],
+}
+
+/// One of the two numbers of each round.
+fn column(list: &[Option<Figure>], by_processor: bool) -> Vec<Option<f64>> {
+    let pick = |(clock, processor): Figure| if by_processor { processor } else { clock };
+    list.iter().map(|figure| figure.map(pick).filter(|number| *number > 0.0)).collect()
 }
 
 /// What was measured so far.
@@ -99,7 +108,7 @@ impl Proxy {
     /// Measures everything once. Returns what did not run.
     pub fn round(&mut self, install: &Install, seconds: &str) -> Vec<String> {
         let mut failures = Vec::new();
-        let mut keep = |result: Result<f64>, what: String| match result {
+        let mut keep = |result: Result<Figure>, what: String| match result {
             Ok(figure) => Some(figure),
             Err(error) => {
                 failures.push(format!("{what}: {error}"));
@@ -133,15 +142,17 @@ impl Proxy {
         let mut text = String::from(
             "\n## Worker processes (ns_proxy)\n\nMicroseconds for each, the median over the rounds, and the \
              smallest and largest in brackets. `of bare` is the time in terms of a bare exchange of as many bytes \
-             over a socket pair between two processes, in the same round.\n\n\
-             | | bare | Tcl 8.6 | of bare | Tcl 9.0 | of bare | aim |\n|---|---|---|---|---|---|---|\n",
+             over a socket pair between two processes, in the same round. `CPU` is the processor time for each in \
+             all processes, which does not suffer where others use the processors, and `by CPU` its ratio.\n\n\
+             | | bare | CPU | Tcl 8.6 | of bare | CPU | by CPU | Tcl 9.0 | of bare | CPU | by CPU | aim |\n\
+             |---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
         for (row, figures) in ROWS.iter().zip(&self.rows) {
-            let met = |list: &[Option<f64>]| -> Option<bool> {
+            let met = |list: &[Option<Figure>]| -> Option<bool> {
                 match row.aim {
                     Aim::None => None,
-                    Aim::Ratio(most) => Some(Summary::of(&ratios(list, &figures.bare))?.median <= most),
-                    Aim::Micros(most) => Some(summary(list)?.median <= most),
+                    Aim::Ratio(most) => Some(ratio(list, &figures.bare, false)?.median <= most),
+                    Aim::Micros(most) => Some(summary(list, false)?.median <= most),
                 }
             };
             let aim = match row.aim {
@@ -156,28 +167,37 @@ impl Proxy {
                 .map(|met| if met { "met" } else { "not met" })
                 .collect();
             let aim = if verdicts.is_empty() { aim } else { format!("{aim}: {}", verdicts.join(", ")) };
-            let _ = writeln!(text, "| {} | {} {aim} |", row.name, cells(figures));
+            let _ = writeln!(text, "| {} | {} {aim} |", row.name, cells(figures, true));
         }
         text += "\nEvaluations of `expr 1+1` a second:\n\n| | bare | Tcl 8.6 | of bare | Tcl 9.0 | of bare |\n|---|---|---|---|---|---|\n";
         if let Some(figures) = self.rows.get(ROWS.len()) {
-            let _ = writeln!(text, "| {} | {}", PARALLEL.name, cells(figures));
+            let _ = writeln!(text, "| {} | {}", PARALLEL.name, cells(figures, false));
         }
         text
     }
 }
 
-/// bare, and for each Tcl the figure and its ratio.
-fn cells(figures: &Figures) -> String {
-    let mut text = format!("{} |", shown(summary(&figures.bare), 1));
+/// Bare, and for each Tcl the figure and its ratio.
+fn cells(figures: &Figures, with_processor: bool) -> String {
+    let mut text = format!("{} |", shown(summary(&figures.bare, false), 1));
+    if with_processor {
+        let _ = write!(text, " {} |", shown(summary(&figures.bare, true), 1));
+    }
     for list in &figures.tcl {
-        let ratio = Summary::of(&ratios(list, &figures.bare));
-        let _ = write!(text, " {} | {} |", shown(summary(list), 1), shown(ratio, 2));
+        for by_processor in [false, true].into_iter().filter(|by_processor| with_processor || !by_processor) {
+            let ratio = ratio(list, &figures.bare, by_processor);
+            let _ = write!(text, " {} | {} |", shown(summary(list, by_processor), 1), shown(ratio, 2));
+        }
     }
     text
 }
 
-fn summary(list: &[Option<f64>]) -> Option<Summary> {
-    Summary::of(&list.iter().copied().flatten().collect::<Vec<_>>())
+fn ratio(list: &[Option<Figure>], bare: &[Option<Figure>], by_processor: bool) -> Option<Summary> {
+    Summary::of(&ratios(&column(list, by_processor), &column(bare, by_processor)))
+}
+
+fn summary(list: &[Option<Figure>], by_processor: bool) -> Option<Summary> {
+    Summary::of(&column(list, by_processor).into_iter().flatten().collect::<Vec<_>>())
 }
 
 fn shown(summary: Option<Summary>, digits: usize) -> String {
@@ -193,14 +213,18 @@ fn tie(command: &mut Command, row: &Row, install: &Install) {
     sys::tie_to_us(command, cpus.as_slice());
 }
 
-/// The number that a program prints.
-fn ask(command: &mut Command) -> Result<f64> {
+/// The two numbers that a program prints.
+fn ask(command: &mut Command) -> Result<Figure> {
     let output = command.output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).trim().to_string().into());
     }
-    text.trim().parse().map_err(|_| format!("no number: {text}").into())
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    match numbers[..] {
+        [clock, processor] => Ok((clock, processor)),
+        _ => Err(format!("no two numbers: {text}").into()),
+    }
 }
 
 #[cfg(test)]
@@ -211,11 +235,15 @@ mod tests {
     fn the_report_has_a_line_for_each_figure() {
         let mut proxy = Proxy::default();
         proxy.rows.resize_with(ROWS.len() + 1, Figures::default);
-        proxy.rows[0] = Figures { bare: vec![Some(10.0)], tcl: [vec![Some(12.0)], vec![Some(20.0)]] };
+        proxy.rows[0] = Figures {
+            bare: vec![Some((10.0, 5.0))],
+            tcl: [vec![Some((12.0, 6.0))], vec![Some((20.0, 0.0))]],
+        };
         let report = proxy.report();
-        assert!(
-            report.contains("| expr 1+1, all on one processor | 10.0 (10.0 - 10.0) | 12.0 (12.0 - 12.0) | 1.20 (1.20 - 1.20) |")
-        );
+        let line =
+            "| expr 1+1, all on one processor | 10.0 (10.0 - 10.0) | 5.0 (5.0 - 5.0) | 12.0 (12.0 - 12.0) | \
+                    1.20 (1.20 - 1.20) | 6.0 (6.0 - 6.0) | 1.20 (1.20 - 1.20) | 20.0 (20.0 - 20.0) | ";
+        assert!(report.contains(line), "{report}");
         assert!(report.contains("<= 1.5 of bare: met, not met |"));
         assert_eq!(report.lines().filter(|line| line.starts_with("| ")).count(), ROWS.len() + 3);
     }
