@@ -9,6 +9,8 @@ pub mod fields;
 pub mod head;
 pub mod html;
 pub mod percent;
+#[cfg(test)]
+mod property_tests;
 pub mod request;
 pub mod url;
 
