@@ -16,6 +16,8 @@ pub mod head;
 pub mod html;
 pub mod media_type;
 pub mod percent;
+#[cfg(test)]
+mod property_tests;
 pub mod range;
 pub mod request;
 pub mod request_head;
