@@ -252,12 +252,14 @@ fn attach(interp: Interp, words: &[Obj]) -> Outcome {
     });
     let stays = given(6).is_some();
     if stays || home::assign_native(&channel, callback, make)?.is_some() {
-        let scripts = Scripts {
-            event: script(callback),
-            authorize: given(3).map(script),
-            http: given(4).map(script),
-        };
-        home::register_native(interp, &channel, callback, Rc::new(Talk::new(&channel, link, scripts, head)?))?;
+        let scripts =
+            Scripts { event: script(callback), authorize: given(3).map(script), http: given(4).map(script) };
+        home::register_native(
+            interp,
+            &channel,
+            callback,
+            Rc::new(Talk::new(&channel, link, scripts, head)?),
+        )?;
     }
     interp.set_result(&Obj::from_int(i64::from(is_accepted)));
     Ok(())

@@ -53,7 +53,9 @@ impl Bound {
     /// which has its own.
     pub(super) fn script(&self) -> Option<&Rc<Script>> {
         match &self.action {
-            Action::Callback(script) | Action::Accept(script, _) | Action::Handshake(script, _) => Some(script),
+            Action::Callback(script) | Action::Accept(script, _) | Action::Handshake(script, _) => {
+                Some(script)
+            }
             Action::Native(_) => None,
         }
     }
@@ -399,7 +401,11 @@ fn share(channel: &Arc<Channel>, script: &str, members: Arc<[Arc<Member>]>) -> R
                 }
             }
         }
-        if callback.place.is_some() { Ok(()) } else { Err(refused()) }
+        if callback.place.is_some() {
+            Ok(())
+        } else {
+            Err(refused())
+        }
     })
 }
 

@@ -45,7 +45,8 @@ impl Queue {
         state.workers.retain(|one| *one != worker);
         let next = if state.jobs.is_empty() { None } else { state.idle.pop() };
         // Nobody is left who would do them.
-        let dropped = if state.workers.is_empty() { std::mem::take(&mut state.jobs) } else { VecDeque::new() };
+        let dropped =
+            if state.workers.is_empty() { std::mem::take(&mut state.jobs) } else { VecDeque::new() };
         drop(state);
         drop(dropped);
         if let Some(next) = next {
