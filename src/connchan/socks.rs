@@ -143,6 +143,9 @@ pub struct Figures {
     pub longest: Duration,
 }
 
+/// Figures of several threads, by name.
+pub type NamedFigures = Vec<(Arc<str>, Figures)>;
+
 struct Thread {
     worker: Worker,
     member: Arc<Member>,
@@ -304,7 +307,7 @@ fn forget_ended() {
 
 /// The figures of all threads, by name: of those that get channels, and of those
 /// that keep the ones they have.
-pub fn figures() -> (Vec<(Arc<str>, Figures)>, Vec<(Arc<str>, Figures)>) {
+pub fn figures() -> (NamedFigures, NamedFigures) {
     forget_ended();
     let state = STATE.lock();
     let of = |threads: &[Thread]| {
