@@ -321,6 +321,7 @@ part "reactor threads" {
     ns_socks configure -threads 0
     ns_connchan close $channel
     ns_socks configure -threads 1
+    ns_socks join 0
 }
 
 # What is still there at the end: channels with and without callbacks, a listener, kept bytes

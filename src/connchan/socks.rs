@@ -354,8 +354,8 @@ pub(super) fn destination(channel: &Channel) -> Option<Arc<Member>> {
 /// The thread that has least to do, of those that keep up with their mail.
 fn lightest(members: &[Arc<Member>]) -> Option<Arc<Member>> {
     let load = |member: &&Arc<Member>| member.load.load(Ordering::Relaxed);
-    let keeps_up = members.iter().filter(|member| member.keeps_up());
-    keeps_up.min_by_key(load).or_else(|| members.iter().min_by_key(load)).cloned()
+    let alive = || members.iter().filter(|member| !member.mailbox.is_closed());
+    alive().filter(|member| member.keeps_up()).min_by_key(load).or_else(|| alive().min_by_key(load)).cloned()
 }
 
 /// Who shall have a connection that `me` has accepted: another thread, when that
