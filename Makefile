@@ -65,6 +65,7 @@ fuzz:
 
 bench: build deps-test
 	$(CARGO) run --release -p benches --bin bench -- $(BENCHFLAGS)
+	@tests/support/each-tclsh benches/socks.tcl "$(TARGET)/bench load"
 
 # A million channels opened, used and closed: memory and descriptors must end
 # as they began.
@@ -80,6 +81,11 @@ autobahn: build
 
 valgrind: build deps-test
 	@tests/support/valgrind
+
+# Data races and lock orders of the reactor threads' stress test, under helgrind.
+.PHONY: races
+races: build deps-test
+	@tests/support/races
 
 install: build
 	install -d $(PKGDIR) $(MANDIR)

@@ -432,6 +432,36 @@ if {![catch {package require Thread}]} {
     }
 }
 
+part "reactor threads" {
+    catch {ns_socks}
+    catch {ns_socks bogus}
+    catch {ns_socks configure -threads 1 -init {error boom}}
+    ns_socks configure -threads 2 -init [childScript {}]
+    lassign [openListener {serve echo}] listener port
+    set peers [lmap i {1 2 3 4} {tclConnect $port}]
+    foreach peer $peers {
+        peerWrite $peer hello
+        peerRead $peer 5 $patience
+    }
+    lassign [connectedPair] channel peer
+    ns_connchan callback -timeout 100 $channel [list echo $channel] r
+    ns_connchan callback $channel [list echo $channel] rx
+    peerWrite $peer x
+    peerRead $peer 1 $patience
+    ns_socks eval {set x 1}
+    catch {ns_socks eval {error boom}}
+    ns_socks stats
+    ns_connchan status $listener
+    ns_connchan close $listener
+    # Replaced with a channel left, and gone back from
+    ns_socks configure -threads 1 -init [childScript {}]
+    ns_connchan callback $channel [list echo $channel] r
+    ns_socks configure -threads 0
+    ns_connchan close $channel
+    ns_socks configure -threads 1
+    ns_socks join 0
+}
+
 # What is still there at the end: channels with and without callbacks, a listener, kept bytes
 puts "-- the end"
 lassign [listenPair] a b listener

@@ -3,19 +3,33 @@
 //! the script hears when the handshake is done.
 
 use super::channel::{Channel, Endpoint, Peer};
-use super::home::{log_script_error, Bound};
+use super::home::{close, hand_over, log_script_error, shake_hands, Action, Arrival, Bound, Home};
+use super::slice::Serving;
+use super::socks;
 use crate::base::{errno, log};
 use crate::net::descriptor::{is_exhausted, raise_limit};
-use crate::net::tls;
-use crate::reactor::READABLE;
+use crate::net::tls::{self, Stop};
+use crate::net::wait::Direction;
+use crate::reactor::{Key, Readiness, MAYBE_READABLE, READABLE, WRITABLE};
 use crate::tcl::script::Completion;
 use crate::tcl::Obj;
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a listener rests when there is no descriptor for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// What waited at a listener.
+pub(super) enum Accept {
+    /// A connection; the handle for the script.
+    Script(Obj),
+    /// A connection whose handshake has begun, or that another thread has.
+    Passed,
+    /// Nothing more, for now.
+    Nothing,
+}
 
 /// What waits at a listening channel.
 pub(super) enum Next {
@@ -118,6 +132,132 @@ pub(super) fn is_kept(completion: Completion, bound: &Bound, channel: &Channel) 
         Completion::Error(message) => {
             log_script_error(bound.interp, &message, "connchan accept proc");
             false
+        }
+    }
+}
+
+impl Home {
+    /// Changes what is remembered of a listener's readiness.
+    pub(super) fn set_own(&self, key: Key, change: impl FnOnce(&Readiness)) {
+        if let Some(own) = self.reactor.borrow().payload(key).and_then(|binding| binding.own.as_ref()) {
+            change(own);
+        }
+    }
+
+    /// The listener's entry here, for a connection that another thread has
+    /// accepted; a TLS handshake is begun.
+    pub(super) fn arrived(&self, arrival: Arrival) -> Option<Serving> {
+        let Arrival { listener, accepted, handshake, .. } = arrival;
+        let key = listener.key_at(self.reactor.borrow().mailbox());
+        let serving = key.and_then(|key| self.serving(key));
+        let serving = serving.filter(|entry| {
+            matches!(entry.bound.action, Action::Accept(..)) && !entry.bound.interp.is_deleted()
+        });
+        let Some(mut entry) = serving else {
+            // Nobody listens any more.
+            close(&accepted);
+            return None;
+        };
+        if let Some(timeout) = handshake {
+            if shake_hands(&entry.bound, entry.key, &accepted, timeout).is_err() {
+                close(&accepted);
+            }
+            return None;
+        }
+        entry.accepted = Some(accepted);
+        Some(entry)
+    }
+
+    /// Gives a connection that has arrived its name; the handle.
+    pub(super) fn introduce(&self, entry: &Serving) -> Option<Obj> {
+        entry.accepted.as_ref().map(introduce)
+    }
+
+    /// Accepts the next connection of a listener.
+    pub(super) fn accept(&self, entry: &mut Serving) -> Accept {
+        // Asked anew each time: the script may close the listener, or give it
+        // a callback.
+        let still = self.refresh(entry) && matches!(entry.bound.action, Action::Accept(..));
+        if !still || entry.bound.interp.is_deleted() {
+            return Accept::Nothing;
+        }
+        match next(&entry.channel) {
+            Next::Channel(accepted) => {
+                if self.pass_on(entry, &accepted, None) {
+                    return Accept::Passed;
+                }
+                let handle = introduce(&accepted);
+                entry.accepted = Some(accepted);
+                Accept::Script(handle)
+            }
+            Next::Handshake(accepted, timeout) => {
+                let passed = self.pass_on(entry, &accepted, Some(timeout));
+                if !passed && shake_hands(&entry.bound, entry.key, &accepted, timeout).is_err() {
+                    close(&accepted);
+                }
+                Accept::Passed
+            }
+            Next::None => {
+                // The next connection is a new edge, which this thread has
+                // still to hear.
+                self.set_own(entry.key, |own| own.clear(READABLE));
+                Accept::Nothing
+            }
+            Next::Pause(pause) => {
+                self.set_own(entry.key, |own| own.clear(READABLE));
+                self.reactor.borrow_mut().set_deadline(entry.key, Some(Instant::now() + pause));
+                Accept::Nothing
+            }
+        }
+    }
+
+    /// Gives a connection to another reactor thread that has fewer. Whether one
+    /// has taken it.
+    fn pass_on(&self, entry: &Serving, accepted: &Arc<Channel>, handshake: Option<Duration>) -> bool {
+        let Action::Accept(_, Some(fellows)) = &entry.bound.action else { return false };
+        let Some((me, _)) = self.member.get() else { return false };
+        socks::better_placed(fellows, me)
+            .is_some_and(|other| hand_over(&other, &entry.channel, accepted, handshake))
+    }
+
+    /// Goes on with a TLS handshake. When it is done, and there is still
+    /// someone who listens: the handle for the accept script.
+    pub(super) fn handshake(&self, entry: &mut Serving) -> Option<Obj> {
+        let (key, channel) = (entry.key, &entry.channel);
+        let waits_for = match channel.handshake() {
+            Ok(()) => 0,
+            Err(Stop::Wait(Direction::Readable)) => READABLE,
+            Err(Stop::Wait(Direction::Writable)) => WRITABLE,
+            Err(stop) => {
+                refuse(channel, &stop);
+                close(channel);
+                return None;
+            }
+        };
+        let mut reactor = self.reactor.borrow_mut();
+        if waits_for != 0 {
+            // Edges are heard in this thread only, so none is lost here.
+            channel.readiness.clear(waits_for | MAYBE_READABLE);
+            reactor.set_interest(key, waits_for);
+            return None;
+        }
+        reactor.set_interest(key, 0);
+        reactor.set_deadline(key, None);
+        // Data may have come with the end of the handshake.
+        channel.readiness.set(MAYBE_READABLE | WRITABLE);
+        let Action::Handshake(_, listener) = entry.bound.action else { return None };
+        let accept = reactor.payload(listener).map(|b| Rc::clone(&b.bound));
+        drop(reactor);
+        match accept {
+            Some(bound) if matches!(bound.action, Action::Accept(..)) && !bound.interp.is_deleted() => {
+                entry.bound = bound;
+                entry.accepted = Some(Arc::clone(channel));
+                Some(introduce(channel))
+            }
+            _ => {
+                close(channel);
+                None
+            }
         }
     }
 }

@@ -597,7 +597,7 @@ impl Home {
                 binding.generation = generation;
                 binding.timeout = timeout;
                 binding.wants_shutdown = condition.wants_shutdown();
-                if let (Some(own), None) = (std::mem::replace(&mut binding.own, None), &own) {
+                if let (Some(own), None) = (binding.own.take(), &own) {
                     // A listener that gets a callback.
                     channel.readiness.set(own.get());
                 }

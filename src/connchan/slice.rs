@@ -5,15 +5,13 @@
 //! script and notes in the slice what it was for, `finished` applies the
 //! outcome. Slices nest when a script enters the event loop.
 
-use super::accept::{self, Next};
+use super::accept::{self, Accept};
 use super::channel::Channel;
-use super::home::{close, hand_over, log_script_error, shake_hands, Action, Arrival, Bound, Home};
+use super::home::{close, log_script_error, Action, Bound, Home};
 use super::native::Turn;
-use super::socks;
 use crate::base::log;
 use crate::net::tls::Stop;
-use crate::net::wait::Direction;
-use crate::reactor::{Key, Message, Readiness, ERROR, MAYBE_READABLE, READABLE, WRITABLE};
+use crate::reactor::{Key, Message, ERROR, MAYBE_READABLE, READABLE, WRITABLE};
 use crate::tcl::event_source::EventSource;
 use crate::tcl::script::{Call, Completion, Prepared};
 use crate::tcl::Obj;
@@ -76,14 +74,14 @@ pub(super) struct Slice {
 }
 
 /// An entry that is being served.
-struct Serving {
-    key: Key,
-    channel: Arc<Channel>,
+pub(super) struct Serving {
+    pub(super) key: Key,
+    pub(super) channel: Arc<Channel>,
     /// The script that was called last, and its generation.
-    bound: Rc<Bound>,
+    pub(super) bound: Rc<Bound>,
     generation: u32,
     /// The connection for which an accept script runs.
-    accepted: Option<Arc<Channel>>,
+    pub(super) accepted: Option<Arc<Channel>>,
 }
 
 /// What a slice does next.
@@ -111,16 +109,6 @@ enum Step {
     RunningExpired,
     /// The accept script runs; afterwards so many connections more.
     Accepting(usize),
-}
-
-/// What waited at a listener.
-enum Accept {
-    /// A connection; the handle for the script.
-    Script(Obj),
-    /// A connection whose handshake has begun, or that another thread has.
-    Passed,
-    /// Nothing more, for now.
-    Nothing,
 }
 
 /// What becomes of a registration after its script was called.
@@ -416,7 +404,7 @@ impl Home {
         }
     }
 
-    fn serving(&self, key: Key) -> Option<Serving> {
+    pub(super) fn serving(&self, key: Key) -> Option<Serving> {
         let reactor = self.reactor.borrow();
         reactor.payload(key).map(|b| Serving {
             key,
@@ -428,7 +416,7 @@ impl Home {
     }
 
     /// Takes note of a new registration. False when the entry is gone.
-    fn refresh(&self, entry: &mut Serving) -> bool {
+    pub(super) fn refresh(&self, entry: &mut Serving) -> bool {
         let reactor = self.reactor.borrow();
         let Some(binding) = reactor.payload(entry.key) else { return false };
         if binding.generation != entry.generation {
@@ -555,134 +543,10 @@ impl Home {
         ended
     }
 
-    /// Changes what is remembered of a listener's readiness.
-    fn set_own(&self, key: Key, change: impl FnOnce(&Readiness)) {
-        if let Some(own) = self.reactor.borrow().payload(key).and_then(|binding| binding.own.as_ref()) {
-            change(own);
-        }
-    }
-
-    /// The listener's entry here, for a connection that another thread has
-    /// accepted; a TLS handshake is begun.
-    fn arrived(&self, arrival: Arrival) -> Option<Serving> {
-        let Arrival { listener, accepted, handshake, .. } = arrival;
-        let key = listener.key_at(self.reactor.borrow().mailbox());
-        let serving = key.and_then(|key| self.serving(key));
-        let serving = serving.filter(|entry| {
-            matches!(entry.bound.action, Action::Accept(..)) && !entry.bound.interp.is_deleted()
-        });
-        let Some(mut entry) = serving else {
-            // Nobody listens any more.
-            close(&accepted);
-            return None;
-        };
-        if let Some(timeout) = handshake {
-            if shake_hands(&entry.bound, entry.key, &accepted, timeout).is_err() {
-                close(&accepted);
-            }
-            return None;
-        }
-        entry.accepted = Some(accepted);
-        Some(entry)
-    }
-
-    /// Gives a connection that has arrived its name; the handle.
-    fn introduce(&self, entry: &Serving) -> Option<Obj> {
-        entry.accepted.as_ref().map(accept::introduce)
-    }
-
     fn prepare(&self, call: &mut Prepared, entry: &Serving, word: &Obj, keep: bool) {
         self.hold(entry.bound.interp);
         if let Some(script) = entry.bound.script() {
             call.prepare(entry.bound.interp, script, word, keep);
-        }
-    }
-
-    /// Accepts the next connection of a listener.
-    fn accept(&self, entry: &mut Serving) -> Accept {
-        // Asked anew each time: the script may close the listener, or give it
-        // a callback.
-        let still = self.refresh(entry) && matches!(entry.bound.action, Action::Accept(..));
-        if !still || entry.bound.interp.is_deleted() {
-            return Accept::Nothing;
-        }
-        match accept::next(&entry.channel) {
-            Next::Channel(accepted) => {
-                if self.pass_on(entry, &accepted, None) {
-                    return Accept::Passed;
-                }
-                let handle = accept::introduce(&accepted);
-                entry.accepted = Some(accepted);
-                Accept::Script(handle)
-            }
-            Next::Handshake(accepted, timeout) => {
-                let passed = self.pass_on(entry, &accepted, Some(timeout));
-                if !passed && shake_hands(&entry.bound, entry.key, &accepted, timeout).is_err() {
-                    close(&accepted);
-                }
-                Accept::Passed
-            }
-            Next::None => {
-                // The next connection is a new edge, which this thread has
-                // still to hear.
-                self.set_own(entry.key, |own| own.clear(READABLE));
-                Accept::Nothing
-            }
-            Next::Pause(pause) => {
-                self.set_own(entry.key, |own| own.clear(READABLE));
-                self.reactor.borrow_mut().set_deadline(entry.key, Some(Instant::now() + pause));
-                Accept::Nothing
-            }
-        }
-    }
-
-    /// Gives a connection to another reactor thread that has fewer. Whether one
-    /// has taken it.
-    fn pass_on(&self, entry: &Serving, accepted: &Arc<Channel>, handshake: Option<Duration>) -> bool {
-        let Action::Accept(_, Some(fellows)) = &entry.bound.action else { return false };
-        let Some((me, _)) = self.member.get() else { return false };
-        socks::better_placed(fellows, me)
-            .is_some_and(|other| hand_over(&other, &entry.channel, accepted, handshake))
-    }
-
-    /// Goes on with a TLS handshake. When it is done, and there is still
-    /// someone who listens: the handle for the accept script.
-    fn handshake(&self, entry: &mut Serving) -> Option<Obj> {
-        let (key, channel) = (entry.key, &entry.channel);
-        let waits_for = match channel.handshake() {
-            Ok(()) => 0,
-            Err(Stop::Wait(Direction::Readable)) => READABLE,
-            Err(Stop::Wait(Direction::Writable)) => WRITABLE,
-            Err(stop) => {
-                accept::refuse(channel, &stop);
-                close(channel);
-                return None;
-            }
-        };
-        let mut reactor = self.reactor.borrow_mut();
-        if waits_for != 0 {
-            // Edges are heard in this thread only, so none is lost here.
-            channel.readiness.clear(waits_for | MAYBE_READABLE);
-            reactor.set_interest(key, waits_for);
-            return None;
-        }
-        reactor.set_interest(key, 0);
-        reactor.set_deadline(key, None);
-        // Data may have come with the end of the handshake.
-        channel.readiness.set(MAYBE_READABLE | WRITABLE);
-        let Action::Handshake(_, listener) = entry.bound.action else { return None };
-        let accept = reactor.payload(listener).map(|b| Rc::clone(&b.bound));
-        drop(reactor);
-        match accept {
-            Some(bound) if matches!(bound.action, Action::Accept(..)) && !bound.interp.is_deleted() => {
-                entry.bound = bound;
-                entry.accepted = Some(Arc::clone(channel));
-                Some(accept::introduce(channel))
-            }
-            _ => {
-                close(channel);
-                None
-            }
         }
     }
 

@@ -143,6 +143,9 @@ pub struct Figures {
     pub longest: Duration,
 }
 
+/// Figures of several threads, by name.
+pub type NamedFigures = Vec<(Arc<str>, Figures)>;
+
 struct Thread {
     worker: Worker,
     member: Arc<Member>,
@@ -304,7 +307,7 @@ fn forget_ended() {
 
 /// The figures of all threads, by name: of those that get channels, and of those
 /// that keep the ones they have.
-pub fn figures() -> (Vec<(Arc<str>, Figures)>, Vec<(Arc<str>, Figures)>) {
+pub fn figures() -> (NamedFigures, NamedFigures) {
     forget_ended();
     let state = STATE.lock();
     let of = |threads: &[Thread]| {
@@ -351,8 +354,8 @@ pub(super) fn destination(channel: &Channel) -> Option<Arc<Member>> {
 /// The thread that has least to do, of those that keep up with their mail.
 fn lightest(members: &[Arc<Member>]) -> Option<Arc<Member>> {
     let load = |member: &&Arc<Member>| member.load.load(Ordering::Relaxed);
-    let keeps_up = members.iter().filter(|member| member.keeps_up());
-    keeps_up.min_by_key(load).or_else(|| members.iter().min_by_key(load)).cloned()
+    let alive = || members.iter().filter(|member| !member.mailbox.is_closed());
+    alive().filter(|member| member.keeps_up()).min_by_key(load).or_else(|| alive().min_by_key(load)).cloned()
 }
 
 /// Who shall have a connection that `me` has accepted: another thread, when that

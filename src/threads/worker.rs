@@ -244,8 +244,8 @@ impl Worker {
             let dropped =
                 if stage == Stage::Ending { std::mem::take(&mut state.jobs) } else { VecDeque::new() };
             let thread = state.thread;
-            drop(state);
             self.0.changed.notify_all();
+            drop(state);
             // Not under the lock: who waits for a job may have its own.
             drop(dropped);
             wake(thread);
@@ -355,8 +355,8 @@ impl Shared {
         state.to_join = to_join;
         state.canceller = None;
         let dropped = std::mem::take(&mut state.jobs);
-        drop(state);
         self.changed.notify_all();
+        drop(state);
         drop(dropped);
     }
 
@@ -455,7 +455,6 @@ impl Local {
         if state.stage == Stage::Starting || state.stage == Stage::Running {
             state.stage = Stage::Ending;
         }
-        drop(state);
         self.shared.changed.notify_all();
     }
 
@@ -594,7 +593,6 @@ impl Task for Init {
                 if state.stage == Stage::Starting {
                     state.stage = Stage::Running;
                 }
-                drop(state);
                 local.shared.changed.notify_all();
             }
         }
