@@ -27,4 +27,15 @@
   for (const button of buttons) {
     button.addEventListener("click", () => sort(button));
   }
+  sort(buttons[0]);
+  // The path in the title, each part of it a way back.
+  const title = document.querySelector("h2");
+  const parts = title.textContent.split("/").slice(1, -1);
+  title.textContent = "/";
+  parts.forEach((part, index) => {
+    const link = document.createElement("a");
+    link.textContent = part;
+    link.href = "./" + "../".repeat(parts.length - 1 - index);
+    title.append(link, "/");
+  });
 })();

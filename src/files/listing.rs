@@ -62,7 +62,10 @@ impl Page<'_> {
         if self.has_parent {
             html.push_str(PARENT);
         }
-        for entry in entries {
+        // People look for directories first.
+        let (directories, files): (Vec<&Entry>, Vec<&Entry>) =
+            entries.iter().partition(|entry| is_directory(entry));
+        for entry in directories.into_iter().chain(files) {
             self.item(&mut html, entry);
         }
         html.push_str("</div>\n");
@@ -90,9 +93,9 @@ impl Page<'_> {
         let _ = writeln!(
             html,
             "<div class=\"item{kind}\" role=\"row\">\
-             <div class=\"item-name\" role=\"cell\"><a href=\"{}\">{}</a></div>\
+             <div class=\"item-name\" role=\"cell\"><a href=\"{}\"{exact}>{}</a></div>\
              <div class=\"date-modified\" role=\"cell\" data-value=\"{seconds}\">{time}</div>\
-             <div class=\"size\" role=\"cell\" data-value=\"{bytes}\"{exact}>{size}</div></div>",
+             <div class=\"size\" role=\"cell\" data-value=\"{bytes}\">{size}</div></div>",
             self.link_to(entry),
             shown_name(entry),
         );

@@ -3,16 +3,17 @@
 //! ```text
 //! load echo      port=P conns=N size=S seconds=T ?tls|ws|wstext? ?idle=I? ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
 //! load accept    port=P parallel=K seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
+//! load get       port=P conns=N path=/F seconds=T ?tls? ?bytes? ?accept=C? ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
 //! load handshake port=P parallel=K seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
 //! load broadcast port=P receivers=N size=S seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
 //! load idle      port=P conns=N pid=PID ?ws?
 //! ```
 //!
-//! The server on 127.0.0.1, port P, must send back what it receives; for `broadcast` see there. With `pid`, the server's CPU time is
+//! The server on 127.0.0.1, port P, must send back what it receives; for `broadcast` and `get` see there. With `pid`, the server's CPU time is
 //! measured too: a figure where the load generator was busy all the time and the server was not speaks of the
 //! load generator.
 //!
-//! `echo`, `accept` and `handshake` compare servers: `port`, `pid` and `idle` may be lists with commas, and then there is
+//! `echo`, `accept`, `get` and `handshake` compare servers: `port`, `pid` and `idle` may be lists with commas, and then there is
 //! one line for each server. They measure in slices of L seconds, T seconds in all; `slices` of the results
 //! are the rates of the slices, and `requests_per_second`, `accepts_per_second` and `handshakes_per_second` are
 //! their median. How the slices are interleaved, and what happens when the hypervisor takes processors away meanwhile, is told in
@@ -26,6 +27,7 @@ mod accept;
 mod broadcast;
 mod connect;
 mod echo;
+mod get;
 mod handshake;
 mod idle;
 mod slices;
@@ -40,10 +42,11 @@ pub fn main(arguments: &[String]) -> Result<()> {
     let lines = match arguments.split_first() {
         Some((mode, rest)) if mode == "echo" => echo::main(rest),
         Some((mode, rest)) if mode == "accept" => accept::main(rest),
+        Some((mode, rest)) if mode == "get" => get::main(rest),
         Some((mode, rest)) if mode == "handshake" => handshake::main(rest),
         Some((mode, rest)) if mode == "broadcast" => broadcast::main(rest),
         Some((mode, rest)) if mode == "idle" => idle::main(rest),
-        _ => Err("usage: load echo|accept|handshake|broadcast|idle key=value …".into()),
+        _ => Err("usage: load echo|accept|get|handshake|broadcast|idle key=value …".into()),
     }?;
     for results in lines {
         println!("{}", results.0.join(" "));

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::pages::Pages;
 use super::plan::{Kind, Transport};
 use crate::certificate::Files;
 use crate::{sys, Result};
@@ -23,6 +24,10 @@ pub struct Install {
     pub load_cpus: Vec<usize>,
     /// A Python that has the package `websockets`; looked for when it is needed.
     python: Option<PathBuf>,
+    /// nginx, where it is.
+    nginx: Option<PathBuf>,
+    /// What the servers of files serve; made when they are needed.
+    pages: Option<Pages>,
     /// What the TLS servers show; made when they are needed.
     certificate: Option<Files>,
     /// The libraries of the 9.0 interpreter, where its OpenSSL is not ours.
@@ -56,9 +61,27 @@ impl Install {
             server_cpus,
             load_cpus,
             python: None,
+            nginx: find_nginx(),
+            pages: None,
             certificate: None,
             libraries90: None,
         }
+    }
+
+    /// Makes the files for the servers of such, and a certificate for https.
+    pub fn prepare_files(&mut self) -> Result<()> {
+        self.pages = Some(Pages::make()?);
+        if self.certificate.is_none() {
+            self.prepare_tls()?;
+        }
+        Ok(())
+    }
+
+    /// The version of nginx.
+    pub fn nginx_version(&self) -> Option<String> {
+        let output = Command::new(self.nginx.as_ref()?).arg("-v").output().ok()?;
+        let text = String::from_utf8_lossy(&output.stderr);
+        Some(text.trim().rsplit('/').next()?.to_string())
     }
 
     /// Sees to a Python with its `websockets`, in a folder of its own beside that of this program.
@@ -137,10 +160,18 @@ impl Install {
     /// Whether the interpreter and the package of others that this server needs are there.
     pub fn has(&self, kind: Kind, transport: Transport) -> bool {
         match (kind, transport) {
+            (Kind::Nginx, Transport::Files { .. } | Transport::Http | Transport::Https) => self.nginx.is_some(),
+            (Kind::Nginx, _) => false,
+            (Kind::Connchan86 | Kind::Connchan90, Transport::Files { .. }) => self.tclsh(kind).is_some(),
+            (_, Transport::Files { .. }) => false,
             (Kind::Bare, _) => true,
-            (Kind::Bare90, _) => transport == Transport::Tls && self.libraries90.is_some(),
+            (Kind::Bare90, _) => matches!(transport, Transport::Tls | Transport::Https) && self.libraries90.is_some(),
             (Kind::Python, Transport::WebSocket | Transport::Broadcast) => self.python.is_some(),
             (Kind::Python, _) => false,
+            (Kind::Threads86 | Kind::Threads90, transport) => {
+                matches!(transport, Transport::Http | Transport::Https) && self.tclsh(kind).is_some()
+            }
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::Https) => false,
             (Kind::Fileevent86, Transport::WebSocket) => self.tcllib_version().is_some(),
             (Kind::Fileevent90, Transport::WebSocket) => false,
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::Broadcast) => false,
@@ -151,9 +182,9 @@ impl Install {
 
     fn tclsh(&self, kind: Kind) -> Option<&Tclsh> {
         match kind {
-            Kind::Bare | Kind::Bare90 | Kind::Python => None,
-            Kind::Connchan86 | Kind::Fileevent86 => self.tclsh86.as_ref(),
-            Kind::Connchan90 | Kind::Fileevent90 => self.tclsh90.as_ref(),
+            Kind::Bare | Kind::Bare90 | Kind::Python | Kind::Nginx => None,
+            Kind::Connchan86 | Kind::Fileevent86 | Kind::Threads86 => self.tclsh86.as_ref(),
+            Kind::Connchan90 | Kind::Fileevent90 | Kind::Threads90 => self.tclsh90.as_ref(),
         }
     }
 
@@ -186,8 +217,16 @@ impl Install {
 
     fn script(&self, kind: Kind, transport: Transport) -> Option<PathBuf> {
         let script = match (kind, transport) {
-            (Kind::Bare | Kind::Bare90, _) => return None,
+            (Kind::Bare | Kind::Bare90, _) | (Kind::Nginx, Transport::Files { .. }) => return None,
+            (_, Transport::Files { .. }) => "benches/files.tcl",
             (Kind::Python, _) => "benches/websockets-peer.py",
+            (Kind::Nginx, _) => "benches/nginx-hello",
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::Http | Transport::Https) => {
+                "benches/fileevent-http.tcl"
+            }
+            (_, Transport::Http | Transport::Https) | (Kind::Threads86 | Kind::Threads90, _) => {
+                "benches/http-hello.tcl"
+            }
             (Kind::Connchan86 | Kind::Connchan90, Transport::WebSocket) => "examples/ws-echo.tcl",
             (Kind::Connchan86 | Kind::Connchan90, Transport::Broadcast) => "benches/ws-broadcast.tcl",
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::WebSocket | Transport::Broadcast) => {
@@ -203,12 +242,16 @@ impl Install {
 
     /// The command that starts a server on this port.
     pub fn command(&self, kind: Kind, transport: Transport, port: u16) -> Result<Command> {
+        if let Transport::Files { tls, cache } = transport {
+            return self.files_command(kind, port, tls, cache);
+        }
         let mut command = match (self.tclsh(kind), self.script(kind, transport)) {
             (Some(tclsh), Some(script)) => {
                 let mut command = Command::new(&tclsh.program);
                 command.arg(script).env("TCLLIBPATH", &self.library_path);
                 command
             }
+            (None, Some(script)) if kind == Kind::Nginx => Command::new(script),
             (None, Some(script)) => {
                 let mut command = Command::new(self.python.as_ref().ok_or("no interpreter")?);
                 command.arg(script);
@@ -218,18 +261,45 @@ impl Install {
                 let mut command = self.bare(kind).ok_or("no such libraries")?;
                 command.arg(match transport {
                     Transport::Plain | Transport::Tls => "bare-echo",
+                    Transport::Http | Transport::Https => "bare-http",
                     Transport::WebSocket => "bare-ws",
-                    Transport::Broadcast => "bare-send",
+                    Transport::Broadcast | Transport::Files { .. } => "bare-send",
                 });
                 command
             }
         };
         command.arg(port.to_string());
-        if transport == Transport::Tls {
+        if matches!(transport, Transport::Tls | Transport::Https) {
             command.args(self.certificate.as_ref().ok_or("no certificate")?.paths());
+        }
+        if matches!(kind, Kind::Threads86 | Kind::Threads90) {
+            command.arg("2");
         }
         Ok(command)
     }
+}
+
+impl Install {
+    /// The command of a server of files.
+    fn files_command(&self, kind: Kind, port: u16, tls: bool, cache: bool) -> Result<Command> {
+        let pages = self.pages.as_ref().ok_or("no files")?;
+        let certificate = self.certificate.as_ref().filter(|_| tls).map(Files::paths);
+        if kind == Kind::Nginx {
+            return pages.nginx(self.nginx.as_ref().ok_or("no nginx")?, port, certificate);
+        }
+        let tclsh = self.tclsh(kind).ok_or("no interpreter")?;
+        let script = self.script(kind, Transport::Files { tls, cache }).ok_or("no script")?;
+        let mut command = Command::new(&tclsh.program);
+        command.arg(script).env("TCLLIBPATH", &self.library_path).arg(port.to_string());
+        command.arg(pages.folder()).arg(cache.to_string());
+        command.args(certificate.into_iter().flatten());
+        Ok(command)
+    }
+}
+
+fn find_nginx() -> Option<PathBuf> {
+    let names = ["nginx", "/usr/sbin/nginx"];
+    names.into_iter().find(|name| Command::new(name).arg("-v").output().is_ok()).map(PathBuf::from)
 }
 
 impl Tclsh {

@@ -63,6 +63,9 @@ pub fn report(run: &Run, before: &Conditions, elapsed: Duration) -> String {
             Part::Ws => ws(run),
             Part::Broadcast => broadcast(run),
             Part::WsMemory => ws_memory(run),
+            Part::Http => http(run, false),
+            Part::Https => http(run, true),
+            Part::Files => files(run),
         };
     }
     text += &aims(run);
@@ -89,7 +92,7 @@ fn machine(run: &Run, before: &Conditions, elapsed: Duration) -> String {
     let library =
         [Kind::Connchan86, Kind::Connchan90].into_iter().find_map(|k| run.install.connchan_version(k).ok());
     versions.push(library.map_or("no ns_connchan".into(), |version| format!("ns_connchan {version}")));
-    if run.options.needs(Transport::Tls) {
+    if run.options.needs(Transport::Tls) || run.options.needs(Transport::Https) {
         let tcl_tls = [Kind::Fileevent86, Kind::Fileevent90]
             .into_iter()
             .find_map(|kind| run.install.tcl_tls_version(kind));
@@ -106,6 +109,10 @@ fn machine(run: &Run, before: &Conditions, elapsed: Duration) -> String {
         );
     }
 
+    if run.options.parts.contains(&Part::Files) {
+        let nginx = run.install.nginx_version();
+        versions.push(nginx.map_or("no nginx".into(), |version| format!("nginx {version}")));
+    }
     let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
     let date =
         date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_string()).unwrap_or_default();
@@ -134,7 +141,7 @@ fn machine(run: &Run, before: &Conditions, elapsed: Duration) -> String {
         let _ = writeln!(text, "The load generator ran on processor {cpu}, the servers on the others.");
     }
     text += EXPLANATION;
-    if run.tls_kinds.contains(&Kind::Bare90) {
+    if run.tls_kinds.contains(&Kind::Bare90) || run.https_kinds.contains(&Kind::Bare90) {
         text += EXPLANATION_OF_BARE90;
     }
     text
@@ -256,6 +263,22 @@ fn broadcast(run: &Run) -> String {
     format!("\n## WebSocket: broadcast of {} bytes\n\n{}", plan::BROADCAST_SIZE, table.text())
 }
 
+fn http(run: &Run, tls: bool) -> String {
+    let mut table = Table::new(&RATE_HEADERS);
+    table.rename(0, "body, connections");
+    let (all, kinds): (&[_], _) =
+        if tls { (&plan::HTTPS, &run.https_kinds) } else { (&plan::HTTP, &run.http_kinds) };
+    for &(big, conns) in all {
+        for &kind in kinds {
+            let scenario = if tls { Scenario::Https { big, conns } } else { Scenario::Http { big, conns } };
+            let label = format!("{}, {conns}", plan::body_name(big));
+            rate_row(run, &mut table, &label, scenario, kind, Kind::Bare);
+        }
+    }
+    let title = if tls { "HTTPS" } else { "HTTP" };
+    format!("\n## {title}: requests on connections that are kept\n\n{}", table.text())
+}
+
 fn ws_memory(run: &Run) -> String {
     let mut table = Table::new(&["server", "bytes for each", "connections"]);
     for kind in &run.ws_kinds {
@@ -266,6 +289,25 @@ fn ws_memory(run: &Run) -> String {
         table.row(&[kind.name(Transport::WebSocket).into(), with_range(bytes, thousands), thousands(conns)]);
     }
     format!("\n## Memory of idle WebSocket connections, without compression\n\n{}", table.text())
+}
+
+fn files(run: &Run) -> String {
+    let mut table = Table::new(&RATE_HEADERS);
+    table.rename(0, "file");
+    table.rename(2, "responses/s (100 MiB: pieces of 64 KiB)");
+    table.rename(3, "of nginx");
+    for (file, _) in plan::FILES.iter().enumerate() {
+        for (tls, cache) in plan::FILE_SERVERS {
+            if cache && file > 0 {
+                continue;
+            }
+            let scenario = Scenario::File { file, tls, cache };
+            for &kind in &run.file_kinds {
+                rate_row(run, &mut table, &scenario.to_string(), scenario, kind, Kind::Nginx);
+            }
+        }
+    }
+    format!("\n## Files, against nginx with one worker\n\n{}", table.text())
 }
 
 fn aims(run: &Run) -> String {
