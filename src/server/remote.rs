@@ -39,7 +39,7 @@ pub trait Dispatcher: Send {
 
 enum Role {
     Listener,
-    Connection(RefCell<Machine>),
+    Connection(Box<RefCell<Machine>>),
 }
 
 struct Entry {
@@ -244,7 +244,7 @@ impl Loop {
             foreign::close(&channel);
             return;
         };
-        let role = Role::Connection(RefCell::new(Machine::new(connection, handshake)));
+        let role = Role::Connection(Box::new(RefCell::new(Machine::new(connection, handshake))));
         let entry = Entry { channel: Arc::clone(&channel), role };
         let added = self.reactor.add(channel.fd(), READABLE | WRITABLE, entry);
         match added {
