@@ -15,7 +15,10 @@ use crate::connchan::{foreign, Channel};
 use crate::reactor::{
     Key, Mailbox, Message, Payload, Reactor, Readiness, MAYBE_READABLE, READABLE, WRITABLE,
 };
+use crate::tcl::command::panic_error;
+use std::any::Any;
 use std::cell::RefCell;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
@@ -86,6 +89,12 @@ pub fn start(driver: Arc<Driver>, channel: Arc<Channel>, dispatcher: Box<dyn Dis
     let failed = |e: std::io::Error| Error::new(format!("cannot start the thread of a driver: {e}"));
     std::thread::Builder::new().name("ns driver".to_owned()).spawn(body).map_err(failed)?;
     started.recv().unwrap_or_else(|_| Err(Error::new("the thread of the driver has ended")))
+}
+
+/// A connection on which we have failed: it is closed, the others go on.
+fn broken(panic: &(dyn Any + Send)) -> Step {
+    log::write(log::BUG, &panic_error(panic).message);
+    Step::Close
 }
 
 impl Loop {
@@ -174,7 +183,8 @@ impl Loop {
             self.reactor.remove(key, None);
             return;
         }
-        match self.advance(key, &channel, now) {
+        let step = catch_unwind(AssertUnwindSafe(|| self.advance(key, &channel, now)));
+        match step.unwrap_or_else(|panic| broken(&*panic)) {
             Step::Rest(deadline) => {
                 self.reactor.set_deadline(key, deadline);
                 self.reactor.queue_if_ready(key);
