@@ -238,6 +238,88 @@ part "connecting without waiting" {
     settle
 }
 
+part "the HTTP server: handlers, filters, all ways to answer, peers that vanish" {
+    proc asked {port bytes} {
+        set peer [tclConnect $port]
+        peerWrite $peer $bytes
+        close $peer write
+        set answer [peerReadAll $peer $::patience]
+        close $peer
+        return $answer
+    }
+    set file [scriptFile [string repeat x 100000]]
+    foreach {path script} {
+        /return {ns_return 200 text/plain "Hello World!"}
+        /data {ns_return -binary 200 a/b [string repeat x 100000]}
+        /respond {
+            set fields [ns_set create x X-A 1]
+            ns_respond -status 201 -headers $fields -type text/html -string [string repeat y 1000]
+        }
+        /file {ns_returnfile 200 text/plain $::file}
+        /channel {
+            set channel [open $::file]
+            ns_returnfp 200 text/plain $channel 1000
+            close $channel
+        }
+        /stream {ns_headers 200 text/plain; ns_write a b; ns_write [string repeat z 100000]}
+        /gzip {ns_conn compress 6; ns_return 200 text/plain [string repeat z 10000]}
+        /notice {ns_returnnotice 200 title message}
+        /notfound ns_returnnotfound
+        /redirect {ns_returnredirect /return}
+        /internal {ns_internalredirect /return}
+        /error {error mistake}
+        /nothing {set x 1}
+        /conn {
+            foreach word {method url urlv query headers outputheaders host port peeraddr content form start id} {
+                ns_conn $word
+            }
+            ns_return 200 text/plain x
+        }
+        /detach {
+            set channel [ns_connchan detach]
+            ns_connchan callback $channel [list apply {{channel reason} {
+                set bytes [ns_connchan read $channel]
+                ns_connchan write $channel $bytes
+                return [expr {$bytes ne ""}]
+            }} $channel] r
+        }
+        /channel2 {
+            set channel [ns_conn channel]
+            puts $channel raw
+            close $channel
+        }
+    } {
+        ns_register_proc GET $path $script
+        ns_register_proc POST $path $script
+        ns_register_filter preauth GET $path {return filter_ok;#}
+        ns_register_trace GET $path {ns_conn status;#}
+        lappend paths $path
+    }
+    set env(NS_VALGRIND_FILE) $file
+    foreach option {{} {-threads 2 -init {set file $::env(NS_VALGRIND_FILE)}}} {
+        set served [ns_serve -port 0 {*}$option]
+        set port [dict get $served port]
+        foreach path $paths {
+            asked $port "GET $path?a=b HTTP/1.1\r\nHost: h\r\nAccept-Encoding: gzip\r\nRange: bytes=0-1,5-6\r\n\r\nearly"
+            asked $port "POST $path HTTP/1.1\r\nHost: h\r\nContent-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na=b&c\r\n0\r\n\r\n"
+            # Gone before the answer
+            set peer [tclConnect $port]
+            peerWrite $peer "GET $path HTTP/1.1\r\nHost: h\r\n\r\n"
+            close $peer
+        }
+        foreach bytes {"garbage\r\n\r\n" "GET /x HTTP/1.1\r\n\r\n" "POST /return HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nx"} {
+            asked $port $bytes
+        }
+        asked $port [string repeat "GET /return HTTP/1.1\r\nHost: h\r\n\r\n" 20]
+        asked $port "POST /return HTTP/1.1\r\nHost: h\r\nContent-Length: 50000\r\n\r\n[string repeat x 50000]"
+        ns_connchan close [dict get $served channel]
+    }
+    foreach path $paths {
+        ns_unregister_op GET $path
+    }
+    file delete $file
+}
+
 part "interpreters" {
     foreach round {1 2 3} {
         set child [interp create]

@@ -16,6 +16,7 @@
 
 pub mod args;
 pub mod bare_echo;
+pub mod bare_http;
 pub mod bare_send;
 pub mod bare_ws;
 pub mod certificate;

@@ -1,4 +1,5 @@
-# server.tcl -- a chat in the browser: page and WebSocket on one port, and the same over TLS.
+# server.tcl -- a chat in the browser: page and WebSocket on one port, and the same over TLS. The page
+# is served as files by handlers; the connection of a request for the WebSocket is detached.
 #
 #   tclsh server.tcl ?-port 8080? ?-tlsport 8443 -certificate FILE? ?-address 127.0.0.1? ?-LIMIT N ...?
 #
@@ -33,42 +34,45 @@ set pages {
     /connection.js {connection.js {text/javascript; charset=utf-8}}
 }
 
-# Answers a request that is no WebSocket: status, type, body.
-proc page {channel request} {
-    if {[dict get $request method] ni {GET HEAD}} {
-        return [list 405 text/plain "only GET\n"]
+# Answers a request for a page: browsers that have it already are told so.
+proc page {} {
+    if {![dict exists $::pages [ns_conn url]]} {
+        ns_returnnotfound
+        return
     }
-    set path [dict get $request path]
-    if {![dict exists $::pages $path]} {
-        return [list 404 text/plain "there is no such page\n"]
-    }
-    lassign [dict get $::pages $path] name type
-    set file [open [file join $::here $name] rb]
-    set body [read $file]
-    close $file
-    return [list 200 $type $body]
+    lassign [dict get $::pages [ns_conn url]] name type
+    ns_returnfile 200 $type [file join $::here $name]
 }
 
-# Listens on one port, and returns the URL.
-proc serve {port args} {
+# Takes over the connection of a request for a WebSocket.
+proc connect {} {
+    set headers [ns_conn headers]
     # A message of the page is at most 4 bytes a character, and some for its other fields.
     set longest [expr {4 * $::chat::limit(text) + 1000}]
-    set listener [ws::listen {*}$args -address $::option(address) -path /chat -http page \
+    ws::handshake -target [ns_conn target] -version [ns_conn version] \
         -maxmessage $longest -maxframe $longest -maxbuffer $::option(maxbuffer) \
-        -ping 20s -pongwait 10s $port chat::event]
-    set host [expr {$::option(address) eq "*" ? [info hostname] : $::option(address)}]
-    if {[string match *:* $host]} {
-        set host \[$host\]
+        -ping 20s -pongwait 10s [ns_connchan detach] $headers chat::event
+}
+
+ns_register_proc GET / page
+ns_register_proc HEAD / page
+ns_register_proc -noinherit GET /chat connect
+# Nothing may be posted (405).
+ns_unregister_op POST /
+
+# Serves on one port, and returns the URL.
+proc serve {port args} {
+    set served [ns_serve -address $::option(address) -port $port {*}$args]
+    if {$::option(address) ne "*"} {
+        return [dict get $served url]/
     }
-    return $host:[dict get $listener port]/
+    return [regsub {//.*$} [dict get $served url] {}]//[info hostname]:[dict get $served port]/
 }
 
 if {[catch {
-    puts "http://[serve $option(port)]"
+    puts [serve $option(port)]
     if {$option(tlsport) ne ""} {
-        ns_section ns/module/nsssl
-        ns_param certificate $option(certificate)
-        puts "https://[serve $option(tlsport) -tls 1]"
+        puts [serve $option(tlsport) -tls -cert $option(certificate)]
     }
 } problem]} {
     puts stderr "server.tcl: $problem"

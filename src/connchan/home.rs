@@ -196,12 +196,16 @@ pub fn register_native(
     Ok(())
 }
 
-/// The protocol on a channel of this thread is over; the channel lives on, and
-/// waits for a callback.
-pub fn release(channel: &Channel) {
+/// The protocol `native` is done with a channel of this thread; the channel
+/// lives on, and waits for a callback. Nothing is done when another protocol
+/// has taken over already.
+pub fn release<N: Native>(channel: &Channel, native: &N) {
     let (Some(home), Some(place)) = (current(), channel.place()) else { return };
     let mut reactor = home.reactor.borrow_mut();
-    let is_native = |b: &Binding| matches!(b.bound.action, Action::Native(_));
+    let is_native = |b: &Binding| match &b.bound.action {
+        Action::Native(bound) => std::ptr::addr_eq(Rc::as_ptr(bound), native),
+        _ => false,
+    };
     if Arc::ptr_eq(&place.mailbox, reactor.mailbox()) && reactor.payload(place.key).is_some_and(is_native) {
         reactor.set_interest(place.key, 0);
         reactor.set_deadline(place.key, None);

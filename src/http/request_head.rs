@@ -126,7 +126,8 @@ impl End {
     pub fn find(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Fault> {
         while let Some(at) = position(&bytes[self.seen..], b'\n') {
             let end = self.seen + at;
-            self.check_line(end, limits)?;
+            let has_cr = end > self.line && bytes[end - 1] == b'\r';
+            self.check_line(end - usize::from(has_cr), limits)?;
             let is_empty = end == self.line || end == self.line + 1 && bytes[self.line] == b'\r';
             self.seen = end + 1;
             if is_empty && self.lines > 0 {
@@ -141,7 +142,9 @@ impl End {
             }
         }
         self.seen = bytes.len();
-        self.check_line(self.seen, limits)?;
+        // Its last byte may be the CR of its end.
+        let has_cr = self.seen > self.line && bytes[self.seen - 1] == b'\r';
+        self.check_line(self.seen - usize::from(has_cr), limits)?;
         if self.seen > limits.head {
             return Err(TOO_LONG);
         }

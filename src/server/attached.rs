@@ -152,7 +152,7 @@ impl Native for Attached {
                 }
                 Step::Rest(deadline) => return Turn::Rest(deadline),
                 Step::Leave => {
-                    home::release(channel);
+                    home::release(channel, self);
                     return Turn::Rest(None);
                 }
                 Step::Close => return Turn::Close,
@@ -173,7 +173,7 @@ impl Native for Attached {
         if inner.exchange.as_ref().is_some_and(|e| e.state() == State::Detached) {
             // From now on the home calls the channel's own callback, if it has
             // one: what is still to run for the exchange runs now.
-            home::release(channel);
+            home::release(channel, self);
             let Some(exchange) = inner.exchange.take() else { return };
             inner.machine.over(exchange.outcome_detached(), Instant::now());
             run_rest(interp, exchange, std::mem::take(&mut inner.pipeline), self.hooks);

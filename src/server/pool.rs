@@ -81,6 +81,7 @@ impl Task for Answering {
                 let script = scripts::object(&run);
                 self.run = Some(run);
                 current::push(exchange);
+                // It means something for filters.
                 interp.allow_exceptions();
                 Some(script)
             }

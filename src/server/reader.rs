@@ -168,6 +168,10 @@ impl Reader {
             }
             Phase::Chunked(request, decoder) => {
                 *used += decoder.decode(rest, |data| request.body.push(data, settings))?;
+                // What is too much as announced need not be awaited.
+                if request.body.len().saturating_add(decoder.announced()) > settings.max_input {
+                    return Err(TOO_LARGE);
+                }
                 decoder.is_done()
             }
         };

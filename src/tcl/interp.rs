@@ -81,6 +81,13 @@ impl Interp {
         unsafe { sys::Tcl_EvalObjEx(self.0, script.as_ptr(), sys::TCL_EVAL_GLOBAL) }
     }
 
+    /// The next script that is evaluated from outside of any may end by `break` or
+    /// `continue`: Tcl would make an error of that.
+    pub fn allow_exceptions(self) {
+        // SAFETY: live interpreter.
+        unsafe { sys::Tcl_AllowExceptions(self.0) }
+    }
+
     /// The stack trace of the last error.
     pub fn error_info(self) -> Option<Obj> {
         self.global(c"errorInfo")
@@ -101,13 +108,6 @@ impl Interp {
         // SAFETY: a live interpreter; a fresh dict.
         let options = unsafe { Obj::retain(sys::Tcl_GetReturnOptions(self.0, code)) };
         options.elements().unwrap_or_default()
-    }
-
-    /// The next script is evaluated as if it were called from another one: `break`
-    /// and `continue` are no errors but its completion code.
-    pub fn allow_exceptions(self) {
-        // SAFETY: a live interpreter.
-        unsafe { sys::Tcl_AllowExceptions(self.0) }
     }
 
     /// Calls a command with these words, at global level; the completion code.

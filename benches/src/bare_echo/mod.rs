@@ -9,7 +9,7 @@
 //! listens on 127.0.0.1.
 
 mod socket;
-mod tls;
+pub(crate) mod tls;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -69,7 +69,7 @@ pub(crate) fn listen(port: u16) -> io::Result<TcpListener> {
 }
 
 /// What carries the bytes: the socket itself, or TLS over it.
-trait Stream: Read + Write {
+pub(crate) trait Stream: Read + Write {
     /// The socket, which knows what is ready.
     fn socket(&mut self) -> &mut Socket;
     /// Whether a read may yield something although the socket has nothing.
@@ -274,7 +274,7 @@ impl<S: Stream> Echo<S> {
 }
 
 /// Writes until all is written or the socket takes no more; returns how much it took.
-fn send_some(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
+pub(crate) fn send_some(stream: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
     let mut sent = 0;
     while sent < bytes.len() {
         match stream.write(&bytes[sent..]) {

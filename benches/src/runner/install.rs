@@ -160,14 +160,18 @@ impl Install {
     /// Whether the interpreter and the package of others that this server needs are there.
     pub fn has(&self, kind: Kind, transport: Transport) -> bool {
         match (kind, transport) {
-            (Kind::Nginx, Transport::Files { .. }) => self.nginx.is_some(),
+            (Kind::Nginx, Transport::Files { .. } | Transport::Http | Transport::Https) => self.nginx.is_some(),
             (Kind::Nginx, _) => false,
             (Kind::Connchan86 | Kind::Connchan90, Transport::Files { .. }) => self.tclsh(kind).is_some(),
             (_, Transport::Files { .. }) => false,
             (Kind::Bare, _) => true,
-            (Kind::Bare90, _) => transport == Transport::Tls && self.libraries90.is_some(),
+            (Kind::Bare90, _) => matches!(transport, Transport::Tls | Transport::Https) && self.libraries90.is_some(),
             (Kind::Python, Transport::WebSocket | Transport::Broadcast) => self.python.is_some(),
             (Kind::Python, _) => false,
+            (Kind::Threads86 | Kind::Threads90, transport) => {
+                matches!(transport, Transport::Http | Transport::Https) && self.tclsh(kind).is_some()
+            }
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::Https) => false,
             (Kind::Fileevent86, Transport::WebSocket) => self.tcllib_version().is_some(),
             (Kind::Fileevent90, Transport::WebSocket) => false,
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::Broadcast) => false,
@@ -179,8 +183,8 @@ impl Install {
     fn tclsh(&self, kind: Kind) -> Option<&Tclsh> {
         match kind {
             Kind::Bare | Kind::Bare90 | Kind::Python | Kind::Nginx => None,
-            Kind::Connchan86 | Kind::Fileevent86 => self.tclsh86.as_ref(),
-            Kind::Connchan90 | Kind::Fileevent90 => self.tclsh90.as_ref(),
+            Kind::Connchan86 | Kind::Fileevent86 | Kind::Threads86 => self.tclsh86.as_ref(),
+            Kind::Connchan90 | Kind::Fileevent90 | Kind::Threads90 => self.tclsh90.as_ref(),
         }
     }
 
@@ -213,9 +217,16 @@ impl Install {
 
     fn script(&self, kind: Kind, transport: Transport) -> Option<PathBuf> {
         let script = match (kind, transport) {
-            (Kind::Bare | Kind::Bare90 | Kind::Nginx, _) => return None,
+            (Kind::Bare | Kind::Bare90, _) | (Kind::Nginx, Transport::Files { .. }) => return None,
             (_, Transport::Files { .. }) => "benches/files.tcl",
             (Kind::Python, _) => "benches/websockets-peer.py",
+            (Kind::Nginx, _) => "benches/nginx-hello",
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::Http | Transport::Https) => {
+                "benches/fileevent-http.tcl"
+            }
+            (_, Transport::Http | Transport::Https) | (Kind::Threads86 | Kind::Threads90, _) => {
+                "benches/http-hello.tcl"
+            }
             (Kind::Connchan86 | Kind::Connchan90, Transport::WebSocket) => "examples/ws-echo.tcl",
             (Kind::Connchan86 | Kind::Connchan90, Transport::Broadcast) => "benches/ws-broadcast.tcl",
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::WebSocket | Transport::Broadcast) => {
@@ -240,6 +251,7 @@ impl Install {
                 command.arg(script).env("TCLLIBPATH", &self.library_path);
                 command
             }
+            (None, Some(script)) if kind == Kind::Nginx => Command::new(script),
             (None, Some(script)) => {
                 let mut command = Command::new(self.python.as_ref().ok_or("no interpreter")?);
                 command.arg(script);
@@ -249,6 +261,7 @@ impl Install {
                 let mut command = self.bare(kind).ok_or("no such libraries")?;
                 command.arg(match transport {
                     Transport::Plain | Transport::Tls => "bare-echo",
+                    Transport::Http | Transport::Https => "bare-http",
                     Transport::WebSocket => "bare-ws",
                     Transport::Broadcast | Transport::Files { .. } => "bare-send",
                 });
@@ -256,8 +269,11 @@ impl Install {
             }
         };
         command.arg(port.to_string());
-        if transport == Transport::Tls {
+        if matches!(transport, Transport::Tls | Transport::Https) {
             command.args(self.certificate.as_ref().ok_or("no certificate")?.paths());
+        }
+        if matches!(kind, Kind::Threads86 | Kind::Threads90) {
+            command.arg("2");
         }
         Ok(command)
     }

@@ -1,8 +1,8 @@
 //! The runner: starts the servers, has them measured over some rounds, and prints a report on stdout.
 //!
 //! ```text
-//! bench ?quick? ?rounds=N? ?servers=bare,bare90,ns86,ns90,fe86,fe90,py? ?root=DIR?
-//!       ?parts=echo,accept,tls,handshake,idle,memory,ws,broadcast,wsmemory?
+//! bench ?quick? ?rounds=N? ?servers=bare,bare90,ns86,ns90,fe86,fe90,py,th86,th90,nginx? ?root=DIR?
+//!       ?parts=echo,accept,tls,handshake,idle,memory,ws,broadcast,wsmemory,http,https?
 //! ```
 //!
 //! `quick` takes two short rounds instead of five. `servers` and `parts` restrict the run while one works on
@@ -47,7 +47,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
     let started = Instant::now();
     let conditions = report::Conditions::now();
     let mut install = Install::find(&options.root);
-    if options.needs(Transport::Tls) {
+    if options.needs(Transport::Tls) || options.needs(Transport::Https) {
         install.prepare_tls()?;
     }
     if options.parts.contains(&Part::Files) {
@@ -64,6 +64,8 @@ pub fn main(arguments: &[String]) -> Result<()> {
         tls_kinds: Vec::new(),
         ws_kinds: Vec::new(),
         broadcast_kinds: Vec::new(),
+        http_kinds: Vec::new(),
+        https_kinds: Vec::new(),
         file_kinds: Vec::new(),
         failures: Vec::new(),
         options,
@@ -73,6 +75,8 @@ pub fn main(arguments: &[String]) -> Result<()> {
     run.tls_kinds = run.find_kinds(Transport::Tls);
     run.ws_kinds = run.find_kinds(Transport::WebSocket);
     run.broadcast_kinds = run.find_kinds(Transport::Broadcast);
+    run.http_kinds = run.find_kinds(Transport::Http);
+    run.https_kinds = run.find_kinds(Transport::Https);
     run.file_kinds = run.find_kinds(Part::Files.transport());
     for round in 0..run.options.rounds {
         run.round(round);
@@ -96,6 +100,10 @@ struct Run {
     ws_kinds: Vec<Kind>,
     /// Those that can send to many.
     broadcast_kinds: Vec<Kind>,
+    /// Those that speak HTTP.
+    http_kinds: Vec<Kind>,
+    /// The same over TLS.
+    https_kinds: Vec<Kind>,
     /// Those that can serve files.
     file_kinds: Vec<Kind>,
     findings: Findings,
@@ -187,6 +195,8 @@ impl Run {
                 }
                 Part::Ws => self.compare_ws(round),
                 Part::Broadcast => self.compare_broadcast(round),
+                Part::Http => self.compare_http(round, Transport::Http),
+                Part::Https => self.compare_http(round, Transport::Https),
                 Part::Files => self.compare_files(round),
                 Part::WsMemory => {
                     for kind in in_order_of_round(&self.ws_kinds, round) {
@@ -206,6 +216,8 @@ impl Run {
             Transport::Tls => &self.tls_kinds,
             Transport::WebSocket => &self.ws_kinds,
             Transport::Broadcast => &self.broadcast_kinds,
+            Transport::Http => &self.http_kinds,
+            Transport::Https => &self.https_kinds,
             Transport::Files { .. } => &self.file_kinds,
         };
         let kinds = in_order_of_round(kinds, round);
@@ -317,6 +329,22 @@ impl Run {
         }
     }
 
+    fn compare_http(&mut self, round: usize, transport: Transport) {
+        let mut servers = self.start_all(round, transport);
+        let tls = transport == Transport::Https;
+        let all: &[(bool, usize)] = if tls { &plan::HTTPS } else { &plan::HTTP };
+        for &(big, conns) in all {
+            let scenario = if tls { Scenario::Https { big, conns } } else { Scenario::Http { big, conns } };
+            self.progress(round, scenario);
+            let path = if big { "path=/big" } else { "path=/hello" };
+            let mut mode = vec!["get".into(), path.into(), format!("conns={conns}")];
+            if tls {
+                mode.push("tls".into());
+            }
+            self.compare(round, scenario, &mode, &mut servers);
+        }
+    }
+
     fn compare_broadcast(&mut self, round: usize) {
         for receivers in plan::RECEIVERS {
             let scenario = Scenario::Broadcast { receivers };
@@ -361,6 +389,11 @@ impl Run {
         match (kind, base, transport) {
             (Kind::Bare90 | Kind::Connchan90 | Kind::Fileevent90, Kind::Bare, Transport::Tls)
                 if self.tls_kinds.contains(&Kind::Bare90) =>
+            {
+                Kind::Bare90
+            }
+            (Kind::Bare90 | Kind::Connchan90 | Kind::Threads90, Kind::Bare, Transport::Https)
+                if self.https_kinds.contains(&Kind::Bare90) =>
             {
                 Kind::Bare90
             }

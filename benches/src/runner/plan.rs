@@ -17,6 +17,10 @@ pub const TLS_ECHOES: [(usize, usize); 2] = [(64, 50), (16_384, 50)];
 pub const WS_ECHOES: [(usize, bool); 3] = [(64, false), (64, true), (16_384, false)];
 /// Connections of the WebSocket echo measurements.
 pub const WS_CONNECTIONS: usize = 50;
+/// What is asked of HTTP servers: whether it is the response of 1 MiB, and on how many connections.
+pub const HTTP: [(bool, usize); 4] = [(false, 1), (false, 50), (false, 500), (true, 10)];
+/// The same over TLS.
+pub const HTTPS: [(bool, usize); 2] = [(false, 50), (true, 10)];
 /// Numbers of receivers of the broadcast measurements.
 pub const RECEIVERS: [usize; 2] = [1_000, 5_000];
 /// The size of the messages of a broadcast.
@@ -60,7 +64,11 @@ pub enum Kind {
     Fileevent90,
     /// `benches/websockets-peer.py`, WebSocket only.
     Python,
-    /// nginx with one worker, for files only.
+    /// The HTTP server under 8.6 with its handlers in two connection threads.
+    Threads86,
+    /// The same under 9.0.
+    Threads90,
+    /// nginx with one worker, HTTP only.
     Nginx,
 }
 
@@ -75,6 +83,10 @@ pub enum Transport {
     WebSocket,
     /// The same, to servers that send what they get to many.
     Broadcast,
+    /// HTTP over TCP.
+    Http,
+    /// HTTP over TLS.
+    Https,
     /// HTTP or https, to servers of files, with or without small files in memory.
     Files { tls: bool, cache: bool },
 }
@@ -100,6 +112,10 @@ pub enum Part {
     Broadcast,
     /// Memory of idle WebSocket connections.
     WsMemory,
+    /// HTTP requests.
+    Http,
+    /// HTTP requests over TLS.
+    Https,
     /// Files over HTTP and https.
     Files,
 }
@@ -125,6 +141,10 @@ pub enum Scenario {
     Broadcast { receivers: usize },
     /// As `Memory`, of WebSocket connections, if the server takes so many.
     WsMemory,
+    /// HTTP requests for a short text or 1 MiB.
+    Http { big: bool, conns: usize },
+    /// The same over TLS.
+    Https { big: bool, conns: usize },
     /// One of [`FILES`], by its number.
     File { file: usize, tls: bool, cache: bool },
 }
@@ -170,7 +190,7 @@ pub struct Aim {
 
 impl Kind {
     /// All of them, in the order of the tables.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Bare,
         Kind::Bare90,
         Kind::Connchan86,
@@ -178,6 +198,8 @@ impl Kind {
         Kind::Fileevent86,
         Kind::Fileevent90,
         Kind::Python,
+        Kind::Threads86,
+        Kind::Threads90,
         Kind::Nginx,
     ];
 
@@ -191,6 +213,8 @@ impl Kind {
             Kind::Fileevent86 => "fe86",
             Kind::Fileevent90 => "fe90",
             Kind::Python => "py",
+            Kind::Threads86 => "th86",
+            Kind::Threads90 => "th90",
             Kind::Nginx => "nginx",
         }
     }
@@ -202,15 +226,19 @@ impl Kind {
             (Kind::Bare, Transport::Tls) => "bare mio, OpenSSL",
             (Kind::Bare, Transport::WebSocket) => "bare mio, tungstenite",
             (Kind::Bare, Transport::Broadcast) => "bare send(2)",
+            (Kind::Bare, Transport::Http) => "bare mio, httparse",
+            (Kind::Bare, Transport::Https) => "bare mio, httparse, OpenSSL",
             (Kind::Bare, Transport::Files { .. }) => "no bare server",
-            (Kind::Nginx, _) => "nginx",
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::Files { .. }) => "no such server",
             (Kind::Bare90, _) => "bare mio, 9.0's OpenSSL",
             (Kind::Connchan86, _) => "ns_connchan, Tcl 8.6",
             (Kind::Connchan90, _) => "ns_connchan, Tcl 9.0",
-            (Kind::Fileevent86, Transport::Plain) => "fileevent, Tcl 8.6",
+            (Kind::Threads86, _) => "-threads 2, Tcl 8.6",
+            (Kind::Threads90, _) => "-threads 2, Tcl 9.0",
+            (Kind::Nginx, _) => "nginx",
+            (Kind::Fileevent86, Transport::Plain | Transport::Http | Transport::Https) => "fileevent, Tcl 8.6",
             (Kind::Fileevent86, Transport::Tls) => "tcl-tls, Tcl 8.6",
-            (Kind::Fileevent90, Transport::Plain) => "fileevent, Tcl 9.0",
+            (Kind::Fileevent90, Transport::Plain | Transport::Http | Transport::Https) => "fileevent, Tcl 9.0",
             (Kind::Fileevent90, Transport::Tls) => "tcl-tls, Tcl 9.0",
             (Kind::Fileevent86, Transport::WebSocket | Transport::Broadcast) => "tcllib, Tcl 8.6",
             (Kind::Fileevent90, Transport::WebSocket | Transport::Broadcast) => "tcllib, Tcl 9.0",
@@ -257,7 +285,7 @@ impl Kind {
 
 impl Part {
     /// All of them, in the order in which they are measured.
-    const ALL: [Part; 10] = [
+    const ALL: [Part; 12] = [
         Part::Echo,
         Part::Accept,
         Part::Tls,
@@ -267,6 +295,8 @@ impl Part {
         Part::Ws,
         Part::Broadcast,
         Part::WsMemory,
+        Part::Http,
+        Part::Https,
         Part::Files,
     ];
 
@@ -281,6 +311,8 @@ impl Part {
             Part::Ws => "ws",
             Part::Broadcast => "broadcast",
             Part::WsMemory => "wsmemory",
+            Part::Http => "http",
+            Part::Https => "https",
             Part::Files => "files",
         }
     }
@@ -291,6 +323,8 @@ impl Part {
             Part::Tls | Part::Handshake => Transport::Tls,
             Part::Ws | Part::WsMemory => Transport::WebSocket,
             Part::Broadcast => Transport::Broadcast,
+            Part::Http => Transport::Http,
+            Part::Https => Transport::Https,
             Part::Files => Transport::Files { tls: false, cache: false },
             Part::Echo | Part::Accept | Part::Idle | Part::Memory => Transport::Plain,
         }
@@ -310,6 +344,8 @@ impl Scenario {
             Scenario::WsEcho { .. } => Part::Ws,
             Scenario::Broadcast { .. } => Part::Broadcast,
             Scenario::WsMemory => Part::WsMemory,
+            Scenario::Http { .. } => Part::Http,
+            Scenario::Https { .. } => Part::Https,
             Scenario::File { .. } => Part::Files,
         }
     }
@@ -338,6 +374,12 @@ impl fmt::Display for Scenario {
                 write!(f, "echo of {size} bytes of {} over WebSocket", if *text { "text" } else { "data" })
             }
             Scenario::Broadcast { receivers } => write!(f, "broadcast to {receivers}"),
+            Scenario::Http { big, conns } => {
+                write!(f, "HTTP, {} on {conns} connections", body_name(*big))
+            }
+            Scenario::Https { big, conns } => {
+                write!(f, "HTTPS, {} on {conns} connections", body_name(*big))
+            }
             Scenario::WsMemory => write!(f, "memory of idle WebSocket connections"),
             Scenario::File { file, tls, cache } => {
                 let (protocol, cached) =
@@ -345,6 +387,15 @@ impl fmt::Display for Scenario {
                 write!(f, "{} over {protocol}{cached}", FILES[*file].0)
             }
         }
+    }
+}
+
+/// A response, in words.
+pub fn body_name(big: bool) -> &'static str {
+    if big {
+        "1 MiB"
+    } else {
+        "12 bytes"
     }
 }
 
@@ -418,6 +469,21 @@ fn aims_of(kind: Kind) -> Vec<Aim> {
         ratio(format!("TLS, {size} bytes, of tcl-tls"), scenario, Kind::Fileevent86, bound_of_tcl_tls);
     }
     ratio("TLS handshakes, of bare mio with OpenSSL".into(), Scenario::Handshake, Kind::Bare, 0.9);
+    for (big, conns) in HTTP {
+        let scenario = Scenario::Http { big, conns };
+        let what = format!("HTTP, {}, {conns} connections, of bare httparse", body_name(big));
+        ratio(what, scenario, Kind::Bare, 0.5);
+    }
+    for conns in [50, 500] {
+        let scenario = Scenario::Http { big: false, conns };
+        let what = format!("HTTP, {conns} connections, of the shortest Tcl server");
+        ratio(what, scenario, Kind::Fileevent86, 3.0);
+    }
+    for (big, conns) in HTTPS {
+        let scenario = Scenario::Https { big, conns };
+        let what = format!("HTTPS, {}, {conns} connections, of bare httparse", body_name(big));
+        ratio(what, scenario, Kind::Bare, 0.5);
+    }
     let (without, with) = (Scenario::Idle { idle: 0 }, Scenario::Idle { idle: 10_000 });
     let what = "10,000 idle connections, of none".to_string();
     aims.push(Aim { what, scenario: with, kind, measure: Measure::RatioTo(without, kind), bound: 0.95 });
@@ -470,7 +536,7 @@ mod tests {
     #[test]
     fn the_default_is_everything() {
         let options = Options::parse(&[]).unwrap();
-        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 8, 10));
+        assert_eq!((options.rounds, options.kinds.len(), options.parts.len()), (5, 10, 12));
         assert!(!options.quick);
         assert_eq!(Options::parse(&["quick".into()]).unwrap().rounds, 2);
     }
@@ -490,7 +556,7 @@ mod tests {
     #[test]
     fn ratios_are_lower_bounds_and_bytes_upper_ones() {
         let aims = aims();
-        assert_eq!(aims.len(), 2 * 30);
+        assert_eq!(aims.len(), 2 * 38);
         let ratio = aims.iter().find(|aim| aim.bound == 0.85).unwrap();
         assert!(ratio.is_met_by(0.85, 0.0) && !ratio.is_met_by(0.84, 1e9));
         let bytes = aims.iter().find(|aim| aim.scenario == Scenario::Memory).unwrap();
@@ -515,7 +581,7 @@ mod tests {
     fn select_is_not_asked_for_more_than_it_takes() {
         for kind in Kind::ALL {
             assert!(kind.takes(kind.ws_idle_in_memory() * 11 / 10));
-            if matches!(kind, Kind::Python | Kind::Nginx) {
+            if matches!(kind, Kind::Python | Kind::Threads86 | Kind::Threads90 | Kind::Nginx) {
                 continue;
             }
             assert!(kind.idle_numbers().iter().all(|&idle| kind.takes(idle)));

@@ -63,6 +63,8 @@ pub fn report(run: &Run, before: &Conditions, elapsed: Duration) -> String {
             Part::Ws => ws(run),
             Part::Broadcast => broadcast(run),
             Part::WsMemory => ws_memory(run),
+            Part::Http => http(run, false),
+            Part::Https => http(run, true),
             Part::Files => files(run),
         };
     }
@@ -90,7 +92,7 @@ fn machine(run: &Run, before: &Conditions, elapsed: Duration) -> String {
     let library =
         [Kind::Connchan86, Kind::Connchan90].into_iter().find_map(|k| run.install.connchan_version(k).ok());
     versions.push(library.map_or("no ns_connchan".into(), |version| format!("ns_connchan {version}")));
-    if run.options.needs(Transport::Tls) {
+    if run.options.needs(Transport::Tls) || run.options.needs(Transport::Https) {
         let tcl_tls = [Kind::Fileevent86, Kind::Fileevent90]
             .into_iter()
             .find_map(|kind| run.install.tcl_tls_version(kind));
@@ -139,7 +141,7 @@ fn machine(run: &Run, before: &Conditions, elapsed: Duration) -> String {
         let _ = writeln!(text, "The load generator ran on processor {cpu}, the servers on the others.");
     }
     text += EXPLANATION;
-    if run.tls_kinds.contains(&Kind::Bare90) {
+    if run.tls_kinds.contains(&Kind::Bare90) || run.https_kinds.contains(&Kind::Bare90) {
         text += EXPLANATION_OF_BARE90;
     }
     text
@@ -259,6 +261,22 @@ fn broadcast(run: &Run) -> String {
         }
     }
     format!("\n## WebSocket: broadcast of {} bytes\n\n{}", plan::BROADCAST_SIZE, table.text())
+}
+
+fn http(run: &Run, tls: bool) -> String {
+    let mut table = Table::new(&RATE_HEADERS);
+    table.rename(0, "body, connections");
+    let (all, kinds): (&[_], _) =
+        if tls { (&plan::HTTPS, &run.https_kinds) } else { (&plan::HTTP, &run.http_kinds) };
+    for &(big, conns) in all {
+        for &kind in kinds {
+            let scenario = if tls { Scenario::Https { big, conns } } else { Scenario::Http { big, conns } };
+            let label = format!("{}, {conns}", plan::body_name(big));
+            rate_row(run, &mut table, &label, scenario, kind, Kind::Bare);
+        }
+    }
+    let title = if tls { "HTTPS" } else { "HTTP" };
+    format!("\n## {title}: requests on connections that are kept\n\n{}", table.text())
 }
 
 fn ws_memory(run: &Run) -> String {
