@@ -7,6 +7,7 @@
 //! is raised to the hard one when, and only when, a socket needs it.
 
 use crate::base::log;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -29,6 +30,18 @@ pub fn settle<T: AsRawFd + From<OwnedFd>>(socket: T) -> T {
     duplicate_from(&socket, lowest)
         .or_else(|error| if raise_limit() { duplicate_from(&socket, lowest) } else { Err(error) })
         .unwrap_or(socket)
+}
+
+/// The same for a file that stays open for a while: one at such a number. `None` when it is there
+/// already, or there is none.
+pub fn settle_file(file: &File) -> Option<File> {
+    let lowest = LOWEST.load(Ordering::Relaxed);
+    if lowest == 0 || file.as_raw_fd() >= lowest {
+        return None;
+    }
+    duplicate_from(file, lowest)
+        .or_else(|error| if raise_limit() { duplicate_from(file, lowest) } else { Err(error) })
+        .ok()
 }
 
 fn duplicate_from<T: AsRawFd + From<OwnedFd>>(what: &T, lowest: i32) -> io::Result<T> {
