@@ -76,3 +76,16 @@ for name, settings, data in [
     ("final-empty", 15, final.compress(text) + final.flush()),
 ]:
     write("inflate", name, bytes([settings]) + data)
+
+for name, data in [
+    ("plain", b"\x05GET /a?b=c HTTP/1.1\r\nHost: h\r\n\r\n"),
+    ("pipelined", b"\x03GET /1 HTTP/1.0\r\n\r\nPOST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"
+     b"helloGET /3 HTTP/1.0\r\n\r\n"),
+    ("chunked", b"\x07POST /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n"
+     b"A\r\n0123456789\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.0\r\n\r\n"),
+    ("folded", b"\x01GET /%2e%2e/a%20b//c HTTP/1.0\nA: b\n  c\nHost: [::1]:80\n\n"),
+    ("both", b"\x02POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
+     b"0\r\n\r\n"),
+    ("multipart", b"\x09--B\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\\\"c\"\r\n\r\nx\r\n--B--\r\n"),
+]:
+    write("request", name, data)

@@ -4,6 +4,7 @@
 mod charset;
 mod conn;
 mod files;
+mod query;
 mod register;
 mod respond;
 mod serve;
@@ -25,8 +26,12 @@ pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
     ("_ns_dirlist", files::dirlist),
     ("ns_conn", conn::command),
     ("ns_connsendfp", files::ns_connsendfp),
+    ("ns_getform", query::ns_getform),
     ("ns_headers", write::ns_headers),
     ("ns_internalredirect", status::ns_internalredirect),
+    ("ns_queryexists", query::ns_queryexists),
+    ("ns_queryget", query::ns_queryget),
+    ("ns_querygetall", query::ns_querygetall),
     ("ns_register_fastpath", register::ns_register_fastpath),
     ("ns_register_filter", register::ns_register_filter),
     ("ns_register_proc", register::ns_register_proc),

@@ -8,7 +8,7 @@ use crate::commands::ns_set;
 use crate::http::form::{parameter, Form};
 use crate::server::exchange::{Exchange, State};
 use crate::tcl::args::{word, Kind, Opt, Syntax};
-use crate::tcl::{channel, Obj};
+use crate::tcl::{channel, Interp, Obj};
 use std::sync::Arc;
 
 /// A body of a form is looked at up to this size.
@@ -130,7 +130,7 @@ pub(super) fn copy(call: &Call) -> Result<Obj> {
 }
 
 /// The form of the request: its query, and its body if that is one.
-fn parse_form(exchange: &mut Exchange) -> Arc<Form> {
+pub(in crate::commands::http) fn form_of(exchange: &mut Exchange) -> Arc<Form> {
     if let Some(form) = &exchange.form {
         return Arc::clone(form);
     }
@@ -155,13 +155,18 @@ fn parse_form(exchange: &mut Exchange) -> Arc<Form> {
 
 pub(super) fn form(call: &Call) -> Result<Obj> {
     NOTHING.parse(call.interp, call.name, call.args)?;
-    let form = with_exchange(|e| Ok(parse_form(e)))?;
+    form_handle(call.interp)
+}
+
+/// The handle of a set with the fields of the form.
+pub(in crate::commands::http) fn form_handle(interp: Interp) -> Result<Obj> {
+    let form = with_exchange(|e| Ok(form_of(e)))?;
     if let Some(handle) = with_exchange(|e| Ok(e.form_handle.clone()))? {
         return Ok(text(&handle));
     }
     let mut set = NsSet::new(Some("form".to_owned()), false);
     set.append(form.fields.clone());
-    let handle = ns_set::enter_owned(call.interp, set);
+    let handle = ns_set::enter_owned(interp, set);
     with_exchange(|e| {
         e.other_handles.push(handle.clone());
         e.form_handle = Some(handle.clone());
@@ -171,7 +176,7 @@ pub(super) fn form(call: &Call) -> Result<Obj> {
 
 pub(super) fn files(call: &Call) -> Result<Obj> {
     NOTHING.parse(call.interp, call.name, call.args)?;
-    let form = with_exchange(|e| Ok(parse_form(e)))?;
+    let form = with_exchange(|e| Ok(form_of(e)))?;
     let mut names: Vec<&str> = Vec::new();
     for file in &form.files {
         if !names.contains(&file.field.as_str()) {
@@ -185,7 +190,7 @@ fn of_file(call: &Call, value: impl Fn(&crate::http::form::File) -> Obj) -> Resu
     const SYNTAX: Syntax<0, 1> =
         Syntax { options: [], ends_options: false, words: [word("file", Kind::Any)], required: 1 };
     let parsed = SYNTAX.parse(call.interp, call.name, call.args)?;
-    let form = with_exchange(|e| Ok(parse_form(e)))?;
+    let form = with_exchange(|e| Ok(form_of(e)))?;
     let name = parsed.word(0).obj.text();
     let values: Vec<Obj> = form.files.iter().filter(|f| f.field == *name).map(value).collect();
     match values.is_empty() {

@@ -8,6 +8,8 @@ mod content;
 mod request;
 mod transport;
 
+pub(super) use content::{form_handle, form_of};
+
 use super::{detached, with_exchange};
 use crate::base::{Error, Result};
 use crate::server::exchange::{Exchange, State};
