@@ -335,6 +335,9 @@ impl Exchange {
             }
         }
         let own = socket.try_clone().map_err(|e| Error::new(format!("cannot duplicate the socket: {e}")))?;
+        // The driver's thread closes its end as soon as it hears of this, and would shut the connection
+        // down for whoever still holds the socket.
+        drop(socket);
         self.connection.give_away();
         self.state = State::Channel;
         let early = std::mem::take(&mut self.early);
