@@ -21,12 +21,14 @@ pub struct Crew {
     pub(super) threads: usize,
     /// Those that were called to work and have not looked for a job yet.
     coming: usize,
+    /// Somebody is going to look for those that wait too long.
+    watched: bool,
     serial: u64,
 }
 
 impl Crew {
     pub(super) const fn new() -> Crew {
-        Crew { idle: Vec::new(), threads: 0, coming: 0, serial: 0 }
+        Crew { idle: Vec::new(), threads: 0, coming: 0, watched: false, serial: 0 }
     }
 
     /// How many wait.
@@ -93,6 +95,24 @@ fn start(interp: Interp, number: u64) -> Result<()> {
         true => Ok(()),
         false => Err(Error::new("the thread for the job has ended")),
     }
+}
+
+/// Has threads end that wait too long, when that time has come.
+fn watch_idle() {
+    /// Not at once when the time is over: others may be about to wait.
+    const SLACK: Duration = Duration::from_millis(100);
+    let timeout = queues().settings.timeout.as_duration();
+    let Some(time) = Instant::now().checked_add(timeout + SLACK) else { return };
+    super::ask_office_at(time, |_| {
+        let mut all = queues();
+        dismiss(&mut all);
+        all.crew.watched = !all.crew.idle.is_empty();
+        let again = all.crew.watched;
+        drop(all);
+        if again {
+            watch_idle();
+        }
+    });
 }
 
 /// Ends threads that have waited too long.
@@ -162,6 +182,11 @@ impl Shift {
             }
             None => {
                 all.crew.idle.push((worker, Instant::now()));
+                let watch = !std::mem::replace(&mut all.crew.watched, true);
+                drop(all);
+                if watch {
+                    watch_idle();
+                }
                 None
             }
         }
