@@ -238,6 +238,62 @@ part "connecting without waiting" {
     settle
 }
 
+part "shared variables, locks, urls and their like" {
+    nsv_array reset v/a {x 1 y 2}
+    nsv_array set v/a {z 3}
+    foreach script {
+        {nsv_set v/a k v} {nsv_set -default v/a k w} {nsv_set -reset v/a k w} {nsv_get v/a k} {nsv_get v/a k var}
+        {nsv_get v/none k} {nsv_incr v/a n 5} {nsv_incr v/a k} {nsv_append v/a k a b} {nsv_lappend v/a k {c d}}
+        {nsv_array get v/a} {nsv_array names v/a} {nsv_array bogus v/a} {nsv_names v/*} {nsv_unset v/a k}
+        {nsv_dict set v/a d k l 1} {nsv_dict get v/a d k l} {nsv_dict get v/a d nope} {nsv_dict incr v/a d n}
+        {nsv_dict lappend v/a d l x} {nsv_dict append v/a d s x} {nsv_dict unset v/a d k l} {nsv_dict keys v/a d}
+        {nsv_dict getdef -varname var v/a d x y} {nsv_set v/a d "a b c"; nsv_dict size v/a d} {nsv_unset v/a}
+        {set m [ns_mutex create]; ns_mutex eval $m {ns_mutex trylock $m}} {ns_mutex eval $m {error x}}
+        {ns_mutex lock $m; ns_mutex lock $m} {ns_cond wait c $m 0.01} {ns_cond broadcast c} {ns_mutex unlock $m}
+        {ns_mutex destroy $m} {ns_rwlock readeval r {ns_rwlock writelock r}} {ns_rwlock writeeval r {return x}}
+        {ns_critsec eval c {ns_critsec eval c {}}} {set s [ns_sema create 1]; ns_sema wait $s; ns_sema release $s}
+        {coroutine inside ns_mutex eval held {yield}} {rename inside ""}
+        {ns_parseurl -strict http://u@[join {{[::1]}}]:8/a/b?c#d} {ns_parseurl http://h:x} {ns_joinurl {host h path p}}
+        {ns_absoluteurl x http://h/a} {ns_parsehostport h:1} {ns_urlencode a "\u20ac &" c d} {ns_urldecode %e9+%zz}
+        {ns_urldecode -fallbackcharset iso-8859-1 %e9} {ns_set size [ns_parsequery a=b&c]} {ns_quotehtml <&>}
+        {ns_unquotehtml &lt\;&#x20ac\;} {ns_striphtml <b>x} {ns_base64decode [ns_base64encode [pattern 1000]]}
+        {ns_crypto::md string -digest sha1 x} {ns_crypto::md string -digest bogus x}
+        {set md [ns_crypto::md new md5]; ns_crypto::md add $md x; ns_crypto::md get $md}
+        {ns_crypto::hmac new sha256 key} {ns_crypto::randombytes 16} {ns_uuid} {ns_rand} {ns_time get}
+        {ns_time diff 5 0.1} {ns_httptime 0} {ns_parsehttptime x} {ns_fmttime 0 %Y} {ns_gmtime} {ns_baseunit -size 1kB}
+        {ns_parseargs {-a {-b 1} x args} -a 2 3 4} {ns_parseargs {-a x}} {ns_env set V v} {ns_env unset V}
+        {ns_parseheader [ns_set create] "a: b"} {ns_parsemessage "a\nb: c\n\nd"} {ns_configsections} {ns_charsets}
+        {ns_configsection ns/parameters} {ns_kill [pid] 0} {ns_addrbyhost localhost} {ns_normalizepath a/../b}
+        {ns_logctl hold; ns_log notice x; ns_logctl get; ns_logctl release} {ns_logctl severity Debug(v) on}
+        {ns_logctl unregister [ns_logctl register list]} {ns_logctl stats} {ns_logroll}
+    } {
+        catch $script
+    }
+    lassign [connectedPair] channel peer
+    ns_connchan callback $channel [list apply {{channel reason} {
+        ns_connchan read $channel
+        ns_set copy [ns_set create a b]
+        note freed
+        return 1
+    }} $channel] r
+    peerWrite $peer x
+    awaitNotes 1
+    ns_set cleanup
+    if {![catch {package require Thread}]} {
+        set worker [threadStart]
+        threadDo $worker {
+            nsv_incr v/t n
+            ns_mutex lock left
+        }
+        threadEnd $worker
+        set worker [threadStart]
+        thread::send -async $worker {ns_mutex eval left {thread::exit}}
+        thread::join $worker
+        ns_mutex lock left
+        ns_mutex unlock left
+    }
+}
+
 part "interpreters" {
     foreach round {1 2 3} {
         set child [interp create]

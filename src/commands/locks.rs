@@ -5,6 +5,7 @@
 //! made means an object that is made now.
 
 use crate::base::{log, Error, Result};
+use crate::net::sys;
 use crate::shared::cond::Cond;
 use crate::shared::mutex::Lock;
 use crate::shared::registry::Registry;
@@ -41,7 +42,9 @@ pub(super) fn settle() {
     if !SETTLED.replace(true) {
         lifetime::at_thread_exit(|| {
             let number = thread::release_all();
-            if number > 0 {
+            // The first thread ends with the process: nobody will wait any more.
+            let is_first = sys::thread_id() == i64::from(std::process::id());
+            if number > 0 && !is_first {
                 log::write(log::WARNING, &format!("locks still held by a thread that ends: {number}"));
             }
         });

@@ -11,6 +11,8 @@ pub mod form;
 pub mod head;
 pub mod html;
 pub mod percent;
+#[cfg(test)]
+mod property_tests;
 pub mod request;
 pub mod request_head;
 pub mod response;

@@ -10,6 +10,17 @@ use std::ptr::null_mut;
 /// A dict that may be changed.
 pub struct Dict(Obj);
 
+/// Dicts within dicts that a path may lead through: each takes some of the stack,
+/// here and wherever Tcl makes text of it.
+const MAX_DEPTH: usize = 1000;
+
+fn check_depth(path: &[Obj]) -> Result<()> {
+    if path.len() > MAX_DEPTH {
+        return Err(Error::new(format!("too many nested dictionaries (at most {MAX_DEPTH})")));
+    }
+    Ok(())
+}
+
 impl Dict {
     /// The dict that a text stands for, as `raw_text` gave it; `None` is an
     /// empty one.
@@ -87,8 +98,9 @@ impl Dict {
     /// Sets the value at the end of a path, making dicts on the way.
     ///
     /// # Errors
-    /// A value on the way that is no dict.
+    /// A value on the way that is no dict; a path that is too long.
     pub fn set_path(&mut self, path: &[Obj], value: &Obj) -> Result<()> {
+        check_depth(path)?;
         match path {
             [] => {}
             [key] => self.set(key, value),
@@ -111,8 +123,9 @@ impl Dict {
     /// Removes what a path of keys leads to, if it is there.
     ///
     /// # Errors
-    /// A value on the way that is no dict.
+    /// As for `set_path`.
     pub fn remove_path(&mut self, path: &[Obj]) -> Result<()> {
+        check_depth(path)?;
         match path {
             [] => {}
             [key] => self.remove(key),

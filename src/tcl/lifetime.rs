@@ -241,16 +241,24 @@ impl Event {
         Event { own, outer: EVENT.replace(own) }
     }
 
-    /// The script has returned.
-    pub fn end(self) {
-        EVENT.set(self.outer);
+    /// The script has returned. (So it has when an event is dropped.)
+    pub fn end(self) {}
+}
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // Not when an outer event has ended before: then there is none left.
+        if EVENT.get() >= self.own {
+            EVENT.set(self.outer);
+        }
         loop {
             // Those of inner events that were never ended are due, too.
-            let due = AT_EVENT_END.with_borrow_mut(|hooks| {
+            let due = AT_EVENT_END.try_with(|hooks| {
+                let mut hooks = hooks.borrow_mut();
                 let is_due = hooks.last().is_some_and(|(event, _)| *event >= self.own);
                 is_due.then(|| hooks.pop()).flatten()
             });
-            let Some((_, hook)) = due else { break };
+            let Ok(Some((_, hook))) = due else { break };
             guarded(hook);
         }
     }
