@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// The script of the last interpreter that made a thread.
 static LAST: Mutex<Option<Arc<str>>> = Mutex::new(None);
 
+/// How the last thread began.
+static SETUP: Mutex<Option<Setup>> = Mutex::new(None);
+
 /// What all threads are to evaluate, and whether the interpreter that they come
 /// from has done so: then it is in the blueprint.
 static REPLAYS: Mutex<Vec<(Arc<str>, bool)>> = Mutex::new(Vec::new());
@@ -64,7 +67,16 @@ pub fn setup(interp: Interp, name: &str) -> Result<Setup> {
         init.push('\n');
         init.push_str(script);
     }
-    Ok(Setup::new(interp, name, init))
+    let setup = Setup::new(interp, name, init);
+    SETUP.lock().replace(setup.clone());
+    Ok(setup)
+}
+
+/// How a thread called `name` begins that has to do without an interpreter to
+/// ask: as the last one. `None` when there was none.
+pub fn setup_again(name: &str) -> Option<Setup> {
+    let kept = SETUP.lock().clone();
+    kept.map(|setup| Setup { name: name.into(), ..setup })
 }
 
 /// How many replays there are: what a new thread need not be told.

@@ -7,7 +7,7 @@ use crate::base::{log, Error, Result};
 use crate::tcl::interp::ScriptError;
 use crate::tcl::script::Completion;
 use crate::tcl::{Interp, Obj};
-use crate::threads::{is_exiting, Task, Worker};
+use crate::threads::{is_exiting, Setup, Task, Worker};
 use std::time::{Duration, Instant};
 
 /// Evaluated after each job: what it has left behind goes (spec/support.md 2.5).
@@ -21,12 +21,14 @@ pub struct Crew {
     pub(super) threads: usize,
     /// Those that were called to work and have not looked for a job yet.
     coming: usize,
+    /// Somebody is going to look for those that wait too long.
+    watched: bool,
     serial: u64,
 }
 
 impl Crew {
     pub(super) const fn new() -> Crew {
-        Crew { idle: Vec::new(), threads: 0, coming: 0, serial: 0 }
+        Crew { idle: Vec::new(), threads: 0, coming: 0, watched: false, serial: 0 }
     }
 
     /// How many wait.
@@ -46,6 +48,10 @@ impl Crew {
 /// # Errors
 /// No thread can be started.
 pub(super) fn engage(interp: Interp) -> Result<()> {
+    engage_with(|name| blueprint::setup(interp, name))
+}
+
+fn engage_with(setup: impl FnOnce(&str) -> Result<Setup>) -> Result<()> {
     let mut all = queues();
     dismiss(&mut all);
     if all.startable() <= all.crew.coming {
@@ -60,9 +66,10 @@ pub(super) fn engage(interp: Interp) -> Result<()> {
     }
     all.crew.serial += 1;
     all.crew.threads += 1;
-    let number = all.crew.serial;
+    let name = format!("-nsjob:{}-", all.crew.serial);
     drop(all);
-    let started = start(interp, number);
+    let known = blueprint::replays();
+    let started = setup(&name).and_then(|setup| start(setup, known));
     if started.is_err() {
         let mut all = queues();
         all.crew.threads -= 1;
@@ -71,18 +78,24 @@ pub(super) fn engage(interp: Interp) -> Result<()> {
     started
 }
 
-/// The same for a thread that goes, and can only tell the log.
-fn engage_another(interp: Interp) {
-    if let Err(error) = engage(interp) {
-        if !is_exiting() {
-            log::write(log::ERROR, &format!("cannot start a thread for a job: {error}"));
+/// The same in place of a thread that goes, from a thread that nobody waits
+/// for: whoever made it may be waiting for the very job.
+fn engage_another() {
+    let engage = || {
+        let setup = |name: &str| {
+            blueprint::setup_again(name).ok_or_else(|| Error::new("no thread was started before"))
+        };
+        if let Err(error) = engage_with(setup) {
+            if !is_exiting() {
+                log::write(log::ERROR, &format!("cannot start a thread for a job: {error}"));
+            }
         }
-    }
+    };
+    // Without threads there will be none for the job, either.
+    let _ = std::thread::Builder::new().spawn(engage);
 }
 
-fn start(interp: Interp, number: u64) -> Result<()> {
-    let known = blueprint::replays();
-    let setup = blueprint::setup(interp, &format!("-nsjob:{number}-"))?;
+fn start(setup: Setup, known: usize) -> Result<()> {
     let worker = Worker::start(setup).map_err(|error| Error::new(error.message))?;
     let begin = move |interp: Interp| {
         let mut shift = Shift::new(interp);
@@ -93,6 +106,24 @@ fn start(interp: Interp, number: u64) -> Result<()> {
         true => Ok(()),
         false => Err(Error::new("the thread for the job has ended")),
     }
+}
+
+/// Has threads end that wait too long, when that time has come.
+fn watch_idle() {
+    /// Not at once when the time is over: others may be about to wait.
+    const SLACK: Duration = Duration::from_millis(100);
+    let timeout = queues().settings.timeout.as_duration();
+    let Some(time) = Instant::now().checked_add(timeout + SLACK) else { return };
+    super::ask_office_at(time, |_| {
+        let mut all = queues();
+        dismiss(&mut all);
+        all.crew.watched = !all.crew.idle.is_empty();
+        let again = all.crew.watched;
+        drop(all);
+        if again {
+            watch_idle();
+        }
+    });
 }
 
 /// Ends threads that have waited too long.
@@ -162,6 +193,11 @@ impl Shift {
             }
             None => {
                 all.crew.idle.push((worker, Instant::now()));
+                let watch = !std::mem::replace(&mut all.crew.watched, true);
+                drop(all);
+                if watch {
+                    watch_idle();
+                }
                 None
             }
         }
@@ -223,7 +259,7 @@ impl Task for Shift {
                 Some(Obj::from_str(CLEANUP))
             }
             Step::Leave => {
-                leave(interp);
+                leave();
                 None
             }
             Step::Look | Step::Job => None,
@@ -248,9 +284,9 @@ impl Task for Shift {
 }
 
 /// The thread is used up: another takes over what waits.
-fn leave(interp: Interp) {
+fn leave() {
     queues().crew.threads -= 1;
-    engage_another(interp);
+    engage_another();
     if let Some(worker) = Worker::current() {
         worker.end();
     }
@@ -270,7 +306,7 @@ impl Drop for Shift {
             let waits = all.startable() > 0;
             drop(all);
             if waits {
-                super::ask_office(engage_another);
+                engage_another();
             }
         }
     }

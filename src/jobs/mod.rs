@@ -20,6 +20,7 @@ use crate::tcl::script::Completion;
 use crate::tcl::{Interp, Obj};
 use crate::threads::Worker;
 use parking_lot::Mutex;
+use std::time::Instant;
 
 /// The desk of the interpreter that threads are made from: what their scripts
 /// schedule runs there, since they may end.
@@ -56,6 +57,18 @@ fn ask_office(action: impl FnOnce(Interp) + Send + 'static) {
         None
     });
     ask_office_to_call(desk::Letter { make, done: Box::new(|_, _| ()) });
+}
+
+/// The same at a time to come.
+fn ask_office_at(time: Instant, action: impl FnOnce(Interp) + Send + 'static) {
+    let office = OFFICE.lock().clone();
+    if let Some(office) = office {
+        let make = Box::new(|interp| {
+            action(interp);
+            None
+        });
+        let _ = office.post_at(time, desk::Letter { make, done: Box::new(|_, _| ()) });
+    }
 }
 
 /// Likewise for a script.

@@ -1,6 +1,6 @@
 """An HTTP server for the suites that answers as it is told, well or badly.
 
-Usage: httpanswers.py [unix=PATH] [cert=FILE key=FILE]; prints its port (or path), ends with standard
+Usage: answers.py [unix=PATH] [cert=FILE key=FILE]; prints its port (or path), ends with standard
 input. The target of a request says what to do; bytes are in hexadecimal.
 
   /echo           sends the request's bytes back as text/plain
