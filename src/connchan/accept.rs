@@ -32,7 +32,7 @@ pub(super) enum Accept {
 }
 
 /// What waits at a listening channel.
-pub(super) enum Next {
+enum Next {
     /// A connection, as a channel without a name yet.
     Channel(Arc<Channel>),
     /// A connection without a name yet, whose TLS handshake has to be made in
@@ -45,7 +45,7 @@ pub(super) enum Next {
 }
 
 /// Takes the next connection.
-pub(super) fn next(listening: &Channel) -> Next {
+fn next(listening: &Channel) -> Next {
     loop {
         let Some(socket) = listening.listening() else { return Next::None };
         match socket.listener.accept() {
@@ -77,7 +77,7 @@ pub(super) fn next(listening: &Channel) -> Next {
 }
 
 /// Gives a connection its name; the handle.
-pub(super) fn introduce(channel: &Arc<Channel>) -> Obj {
+fn introduce(channel: &Arc<Channel>) -> Obj {
     channel.enlist();
     let handle = Obj::from_str(&channel.name());
     handle.cache(Arc::clone(channel));
