@@ -545,10 +545,13 @@ fn forget_interp(interp: Interp) {
 
 /// The thread ends: its channels are closed and the reactor goes.
 fn close_down() {
+    // What is on its way is entered first, to be closed with the others.
+    if let Some(home) = current() {
+        home.take_last_mail();
+    }
     let taken = HOME.with(|slot| slot.take());
     if let Some((home, installed)) = taken {
         drop(installed);
-        home.take_last_mail();
         home.shut(|_| true, false);
     }
 }
