@@ -311,7 +311,7 @@ impl Home {
                 },
                 (Step::Native(left), Some(entry)) => {
                     // Of the first time `next_entry` has just taken note.
-                    if left < NATIVE_CALLS {
+                    if left < NATIVE_CALLS && !std::mem::take(&mut slice.fresh) {
                         slice.now = Instant::now();
                     }
                     let in_time = left == NATIVE_CALLS || left > 0 && slice.now < slice.end;
