@@ -160,12 +160,16 @@ impl Install {
     /// Whether the interpreter and the package of others that this server needs are there.
     pub fn has(&self, kind: Kind, transport: Transport) -> bool {
         match (kind, transport) {
-            (Kind::Nginx, Transport::Files { .. } | Transport::Http | Transport::Https) => self.nginx.is_some(),
+            (Kind::Nginx, Transport::Files { .. } | Transport::Http | Transport::Https) => {
+                self.nginx.is_some()
+            }
             (Kind::Nginx, _) => false,
             (Kind::Connchan86 | Kind::Connchan90, Transport::Files { .. }) => self.tclsh(kind).is_some(),
             (_, Transport::Files { .. }) => false,
             (Kind::Bare, _) => true,
-            (Kind::Bare90, _) => matches!(transport, Transport::Tls | Transport::Https) && self.libraries90.is_some(),
+            (Kind::Bare90, _) => {
+                matches!(transport, Transport::Tls | Transport::Https) && self.libraries90.is_some()
+            }
             (Kind::Python, Transport::WebSocket | Transport::Broadcast) => self.python.is_some(),
             (Kind::Python, _) => false,
             (Kind::Threads86 | Kind::Threads90, transport) => {

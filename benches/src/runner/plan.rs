@@ -236,9 +236,13 @@ impl Kind {
             (Kind::Threads86, _) => "-threads 2, Tcl 8.6",
             (Kind::Threads90, _) => "-threads 2, Tcl 9.0",
             (Kind::Nginx, _) => "nginx",
-            (Kind::Fileevent86, Transport::Plain | Transport::Http | Transport::Https) => "fileevent, Tcl 8.6",
+            (Kind::Fileevent86, Transport::Plain | Transport::Http | Transport::Https) => {
+                "fileevent, Tcl 8.6"
+            }
             (Kind::Fileevent86, Transport::Tls) => "tcl-tls, Tcl 8.6",
-            (Kind::Fileevent90, Transport::Plain | Transport::Http | Transport::Https) => "fileevent, Tcl 9.0",
+            (Kind::Fileevent90, Transport::Plain | Transport::Http | Transport::Https) => {
+                "fileevent, Tcl 9.0"
+            }
             (Kind::Fileevent90, Transport::Tls) => "tcl-tls, Tcl 9.0",
             (Kind::Fileevent86, Transport::WebSocket | Transport::Broadcast) => "tcllib, Tcl 8.6",
             (Kind::Fileevent90, Transport::WebSocket | Transport::Broadcast) => "tcllib, Tcl 9.0",
