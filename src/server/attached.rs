@@ -113,7 +113,7 @@ struct Attached {
 impl Attached {
     /// The next script of the exchange, or what follows it.
     fn serve(&self, inner: &mut Inner, now: Instant) -> Option<Step> {
-        let Some(mut exchange) = inner.exchange.take() else { return None };
+        let mut exchange = inner.exchange.take()?;
         if let Some(run) = inner.pipeline.next(&mut exchange) {
             inner.run = Some(run);
             inner.exchange = Some(exchange);

@@ -114,7 +114,7 @@ impl Connection {
     }
 
     /// Nothing more can be sent: the peer does not read.
-    pub(super) fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         self.fail(&mut self.output.lock());
     }
 
@@ -136,6 +136,7 @@ impl Connection {
     /// Nothing more is sent from here: somebody else has the channel.
     pub(super) fn give_away(&self) {
         self.given_away.store(true, Ordering::Release);
+        self.driver.leave(self);
     }
 
     /// Whether somebody else has the channel.

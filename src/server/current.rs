@@ -4,7 +4,11 @@
 use super::exchange::Exchange;
 use std::cell::RefCell;
 
-thread_local!(static STACK: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) });
+thread_local! {
+    /// Boxed as they come and go: an exchange is larger than it is worth moving.
+    #[allow(clippy::vec_box)]
+    static STACK: RefCell<Vec<Box<Exchange>>> = const { RefCell::new(Vec::new()) };
+}
 
 /// From now on scripts are about `exchange`.
 pub fn push(exchange: Box<Exchange>) {

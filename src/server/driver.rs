@@ -121,9 +121,9 @@ impl Driver {
         Some(connection)
     }
 
-    /// A connection is gone.
+    /// A connection is gone, or is the driver's no longer.
     pub(super) fn leave(&self, connection: &Connection) {
-        let index = connection.index.load(Ordering::Relaxed);
+        let index = connection.index.swap(usize::MAX, Ordering::AcqRel);
         if index != usize::MAX {
             self.connections.lock().try_remove(index);
             self.count.fetch_sub(1, Ordering::Relaxed);

@@ -67,6 +67,9 @@ impl Outcome {
     }
 }
 
+/// Turns a piece of a body into what is sent; told whether it is the last.
+pub type Transform = Box<dyn FnMut(&[u8], bool) -> Vec<u8> + Send>;
+
 /// One request and its response.
 pub struct Exchange {
     /// What was asked.
@@ -123,7 +126,7 @@ pub struct Exchange {
     pub(super) told: bool,
     /// Work that is done when a piece of the body is to be written: the place
     /// for a compressor. Gets the bytes, and whether they are the last.
-    pub transform: Option<Box<dyn FnMut(&[u8], bool) -> Vec<u8> + Send>>,
+    pub transform: Option<Transform>,
     /// Handles of `ns_conn headers` and `ns_conn outputheaders` in the
     /// interpreter that works on it.
     pub handles: [Option<String>; 2],
@@ -142,16 +145,13 @@ impl Exchange {
     ///
     /// # Errors
     /// 400 when its target cannot be decoded.
-    pub fn new(request: Request, connection: Arc<Connection>) -> Result<Exchange, (Fault, Request)> {
+    pub fn new(request: Request, connection: Arc<Connection>) -> Result<Exchange, Fault> {
         let target = request.target();
         // Else the target is for a proxy (RFC 9112, sections 3.2.2 and 3.2.3).
         if !target.starts_with('/') && !target.contains("://") && request.method() != "CONNECT" {
-            return Err((Fault::new(400, "request target is no path"), request));
+            return Err(Fault::new(400, "request target is no path"));
         }
-        let path = match target::normalize(request.raw_path()) {
-            Ok(path) => path.into_owned(),
-            Err(fault) => return Err((fault, request)),
-        };
+        let path = target::normalize(request.raw_path())?.into_owned();
         Ok(Exchange {
             request,
             connection,
@@ -335,6 +335,9 @@ impl Exchange {
             }
         }
         let own = socket.try_clone().map_err(|e| Error::new(format!("cannot duplicate the socket: {e}")))?;
+        // The driver's thread closes its end as soon as it hears of this, and would shut the connection
+        // down for whoever still holds the socket.
+        drop(socket);
         self.connection.give_away();
         self.state = State::Channel;
         let early = std::mem::take(&mut self.early);

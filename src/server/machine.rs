@@ -252,7 +252,7 @@ impl Machine {
                 exchange.early = self.reader.take_unread();
                 Some(Step::Serve(Box::new(exchange)))
             }
-            Err((fault, _)) => {
+            Err(fault) => {
                 self.refuse(&fault, now);
                 None
             }

@@ -15,7 +15,10 @@ use crate::connchan::{foreign, Channel};
 use crate::reactor::{
     Key, Mailbox, Message, Payload, Reactor, Readiness, MAYBE_READABLE, READABLE, WRITABLE,
 };
+use crate::tcl::command::panic_error;
+use std::any::Any;
 use std::cell::RefCell;
+use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
@@ -39,7 +42,7 @@ pub trait Dispatcher: Send {
 
 enum Role {
     Listener,
-    Connection(RefCell<Machine>),
+    Connection(Box<RefCell<Machine>>),
 }
 
 struct Entry {
@@ -86,6 +89,12 @@ pub fn start(driver: Arc<Driver>, channel: Arc<Channel>, dispatcher: Box<dyn Dis
     let failed = |e: std::io::Error| Error::new(format!("cannot start the thread of a driver: {e}"));
     std::thread::Builder::new().name("ns driver".to_owned()).spawn(body).map_err(failed)?;
     started.recv().unwrap_or_else(|_| Err(Error::new("the thread of the driver has ended")))
+}
+
+/// A connection on which we have failed: it is closed, the others go on.
+fn broken(panic: &(dyn Any + Send)) -> Step {
+    log::write(log::BUG, &panic_error(panic).message);
+    Step::Close
 }
 
 impl Loop {
@@ -174,7 +183,8 @@ impl Loop {
             self.reactor.remove(key, None);
             return;
         }
-        match self.advance(key, &channel, now) {
+        let step = catch_unwind(AssertUnwindSafe(|| self.advance(key, &channel, now)));
+        match step.unwrap_or_else(|panic| broken(&*panic)) {
             Step::Rest(deadline) => {
                 self.reactor.set_deadline(key, deadline);
                 self.reactor.queue_if_ready(key);
@@ -244,7 +254,7 @@ impl Loop {
             foreign::close(&channel);
             return;
         };
-        let role = Role::Connection(RefCell::new(Machine::new(connection, handshake)));
+        let role = Role::Connection(Box::new(RefCell::new(Machine::new(connection, handshake))));
         let entry = Entry { channel: Arc::clone(&channel), role };
         let added = self.reactor.add(channel.fd(), READABLE | WRITABLE, entry);
         match added {

@@ -41,6 +41,9 @@ impl Payload<'_> {
     }
 }
 
+/// Fields that are the server's alone, whatever the application sets.
+const OWN: [&str; 3] = ["content-length", "date", "server"];
+
 /// How the end of a body is marked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Framing {
@@ -328,18 +331,17 @@ impl Exchange {
         let drops_type = matches!(status, 204);
         let skip = |name: &str| drops_type && name.eq_ignore_ascii_case("content-type");
         let mut tokens = String::new();
+        // Those of the server that have taken the place of the application's.
+        let mut placed = [false; OWN.len()];
         if self.output.size() == 0 {
             for (name, value) in fields.iter().filter(|(name, _)| !skip(name)) {
                 push_field(out, name, value);
             }
         } else {
-            tokens = self.push_all_fields(out, fields, skip);
+            tokens = self.push_all_fields(out, fields, framing, &mut placed, skip);
         }
-        if let Framing::Length(length) = framing {
-            // In place of one that the application has set.
-            out.extend_from_slice(b"content-length: ");
-            push_number(out, length);
-            out.extend_from_slice(b"\r\n");
+        if !placed[0] {
+            self.push_own(out, 0, framing);
         }
         out.extend_from_slice(b"connection: ");
         if !tokens.is_empty() {
@@ -350,13 +352,12 @@ impl Exchange {
         if framing == Framing::Chunked {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        out.extend_from_slice(b"date: ");
-        push_date(out);
-        out.extend_from_slice(b"\r\n");
-        let settings = &self.connection.driver.settings;
-        if let Some(server) = &settings.server_header {
-            push_field(out, "server", server);
+        for index in 1..OWN.len() {
+            if !placed[index] {
+                self.push_own(out, index, framing);
+            }
         }
+        let settings = &self.connection.driver.settings;
         for (name, value) in &settings.extra_headers {
             let is_there = self.output_field(name).is_some()
                 || fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
@@ -367,12 +368,32 @@ impl Exchange {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// The fields of the application in their order, those of the command in
-    /// their place or behind. Returns what else `connection` is to say.
+    /// Appends one of the fields in `OWN`.
+    fn push_own(&self, out: &mut Vec<u8>, index: usize, framing: Framing) {
+        match (OWN[index], framing, &self.connection.driver.settings.server_header) {
+            ("content-length", Framing::Length(length), _) => {
+                out.extend_from_slice(b"content-length: ");
+                push_number(out, length);
+                out.extend_from_slice(b"\r\n");
+            }
+            ("date", ..) => {
+                out.extend_from_slice(b"date: ");
+                push_date(out);
+                out.extend_from_slice(b"\r\n");
+            }
+            ("server", _, Some(server)) => push_field(out, "server", server),
+            _ => {}
+        }
+    }
+
+    /// The fields of the application in their order, those of the command and of
+    /// the server in their place or behind. Returns what else `connection` is to say.
     fn push_all_fields(
         &self,
         out: &mut Vec<u8>,
         fields: &[(&str, &str)],
+        framing: Framing,
+        placed: &mut [bool],
         skip: impl Fn(&str) -> bool,
     ) -> String {
         let mut used = vec![false; fields.len()];
@@ -386,7 +407,13 @@ impl Exchange {
                 tokens.extend(value.split(',').map(str::trim).filter(other));
                 continue;
             }
-            if is("content-length") || is("transfer-encoding") || is("date") || is("server") || skip(name) {
+            if let Some(index) = OWN.iter().position(|own| is(own)) {
+                if !std::mem::replace(&mut placed[index], true) {
+                    self.push_own(out, index, framing);
+                }
+                continue;
+            }
+            if is("transfer-encoding") || skip(name) {
                 continue;
             }
             if !is_token(name.as_bytes()) {

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The indexes of the options.
 const ADDRESS: usize = 0;
@@ -227,8 +228,19 @@ pub(super) fn wait_for_room() {
         return;
     }
     let Some(connection) = crate::server::current::with(|e| Arc::clone(&e.connection)) else { return };
-    // The driver's thread sends; it gives up on a peer that does not read.
-    while connection.waiting() > HIGH_WATER {
-        std::thread::sleep(std::time::Duration::from_millis(2));
+    // The driver's thread sends, and gives up on a peer that does not read.
+    let patience = connection.driver.settings.send_wait + Duration::from_secs(5);
+    let (mut least, mut since) = (u64::MAX, Instant::now());
+    loop {
+        let waiting = connection.waiting();
+        if waiting <= HIGH_WATER {
+            return;
+        }
+        if waiting < least {
+            (least, since) = (waiting, Instant::now());
+        } else if since.elapsed() > patience {
+            return connection.give_up();
+        }
+        std::thread::sleep(Duration::from_millis(2));
     }
 }
