@@ -141,13 +141,8 @@ impl Exchange {
                     self.connection.send(out, &[])
                 }
                 Payload::Pieces(pieces, _) => {
-                    let mut sent = self.connection.send(out, &[]);
-                    if has_body {
-                        for piece in pieces {
-                            sent = sent && self.connection.send_piece(piece);
-                        }
-                    }
-                    sent
+                    let pieces = if has_body { pieces } else { Vec::new() };
+                    self.connection.send_with_pieces(out, pieces)
                 }
             }
         });
