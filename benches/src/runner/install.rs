@@ -160,9 +160,10 @@ impl Install {
     /// Whether the interpreter and the package of others that this server needs are there.
     pub fn has(&self, kind: Kind, transport: Transport) -> bool {
         match (kind, transport) {
-            (Kind::Nginx, Transport::Files { .. } | Transport::Http | Transport::Https) => {
-                self.nginx.is_some()
-            }
+            (
+                Kind::Nginx,
+                Transport::Files { .. } | Transport::Http | Transport::Https | Transport::HttpOnce,
+            ) => self.nginx.is_some(),
             (Kind::Nginx, _) => false,
             (Kind::Connchan86 | Kind::Connchan90, Transport::Files { .. }) => self.tclsh(kind).is_some(),
             (_, Transport::Files { .. }) => false,
