@@ -185,6 +185,9 @@ pub(super) struct Io {
     pub(super) read_ahead: Option<u8>,
     /// errno of a failure behind that byte, 0 for none.
     pub(super) late_error: i32,
+    /// More is sent at once behind what is sent now, so that the system need not make a
+    /// packet of this alone.
+    pub(super) more_follows: bool,
     pub(super) sent: u64,
     pub(super) received: u64,
     /// errno of the last failed operation, or `TRUNCATED`; 0 when there was
@@ -302,6 +305,7 @@ impl Channel {
                 peer,
                 pending: SendBuffer::default(),
                 early: Vec::new(),
+                more_follows: false,
                 read_ahead: None,
                 late_error: 0,
                 sent: 0,

@@ -7,6 +7,7 @@ use crate::base::{errno, Error, Result};
 use crate::net::send_file::send_file;
 use crate::reactor::{MAYBE_READABLE, WRITABLE};
 use socket2::Socket;
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
@@ -52,6 +53,11 @@ impl Channel {
         }
     }
 
+    /// From now on, or no longer: what is sent is followed by more at once.
+    pub(crate) fn set_more_follows(&self, more: bool) {
+        self.io().lock().more_follows = more;
+    }
+
     /// Sends a part of a file, without waiting: how much of it went, or was
     /// read and is kept. `None` when the socket takes nothing.
     ///
@@ -90,10 +96,14 @@ impl Channel {
                 Err(error) => Err(failed(error)),
             };
         }
-        let mut chunk = vec![0; length.min(FILE_CHUNK as u64) as usize];
-        file.read_exact_at(&mut chunk, offset).map_err(failed)?;
-        self.send_some(io, [&chunk, &[]])?;
-        Ok(Some(chunk.len() as u64))
+        thread_local!(static CHUNK: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+        CHUNK.with_borrow_mut(|buffer| {
+            buffer.resize(FILE_CHUNK, 0);
+            let chunk = &mut buffer[..length.min(FILE_CHUNK as u64) as usize];
+            file.read_exact_at(chunk, offset).map_err(failed)?;
+            self.send_some(io, [chunk, &[]])?;
+            Ok(Some(chunk.len() as u64))
+        })
     }
 
     /// Becomes a channel of scripts: gets its name, begins to count anew, and

@@ -364,7 +364,7 @@ impl Channel {
             }
             Some(Endpoint::Stream(socket)) => {
                 self.begin_send(elsewhere);
-                send(socket, &io.pending, parts)
+                send(socket, &io.pending, parts, io.more_follows)
             }
         };
         let direction = match unsent {
@@ -509,13 +509,14 @@ fn receive_failed(code: i32) -> Error {
 
 /// One system call for what was kept and what is new: bytes sent, and why they
 /// may be fewer than all.
-fn send(socket: &Socket, kept: &SendBuffer, new: [&[u8]; 2]) -> (usize, Option<Unsent>) {
+fn send(socket: &Socket, kept: &SendBuffer, new: [&[u8]; 2], more: bool) -> (usize, Option<Unsent>) {
+    let flags = if more { libc::MSG_NOSIGNAL | libc::MSG_MORE } else { libc::MSG_NOSIGNAL };
     loop {
         let result = if kept.is_empty() && new[1].is_empty() {
-            socket.send_with_flags(new[0], libc::MSG_NOSIGNAL)
+            socket.send_with_flags(new[0], flags)
         } else {
             let all = [IoSlice::new(kept.pending()), IoSlice::new(new[0]), IoSlice::new(new[1])];
-            socket.send_vectored_with_flags(&all, libc::MSG_NOSIGNAL)
+            socket.send_vectored_with_flags(&all, flags)
         };
         return match result {
             Ok(count) => (count, None),

@@ -3,7 +3,6 @@
 use super::cache::FILES;
 use super::{Settings, Source};
 use crate::net::beneath::{stamp, stamp_of, Stamp};
-use crate::net::descriptor::settle_file;
 use std::ffi::CString;
 use std::fs::File;
 use std::io;
@@ -94,7 +93,7 @@ impl Opened {
             Held::Disk(file, name) => {
                 let most = if name.is_some() { READ_WHOLE.max(settings.cache_max_entry) } else { READ_WHOLE };
                 if self.stamp.size > most {
-                    return Ok((Contents::Disk(Arc::new(settle_file(file))), self.stamp.size));
+                    return Ok((Contents::Disk(Arc::new(file)), self.stamp.size));
                 }
                 let data = read(&file, self.stamp.size)?;
                 if let Some(name) = name {

@@ -33,15 +33,16 @@ pub fn settle(socket: Socket) -> Socket {
         .unwrap_or(socket)
 }
 
-/// The same for a file that stays open for a while.
-pub fn settle_file(file: File) -> File {
+/// The same for a file that stays open for a while: one at such a number. `None` when it is there
+/// already, or there is none.
+pub fn settle_file(file: &File) -> Option<File> {
     let lowest = LOWEST.load(Ordering::Relaxed);
     if lowest == 0 || file.as_raw_fd() >= lowest {
-        return file;
+        return None;
     }
-    duplicate_from(&file, lowest)
-        .or_else(|error| if raise_limit() { duplicate_from(&file, lowest) } else { Err(error) })
-        .unwrap_or(file)
+    duplicate_from(file, lowest)
+        .or_else(|error| if raise_limit() { duplicate_from(file, lowest) } else { Err(error) })
+        .ok()
 }
 
 fn duplicate_from<T: AsRawFd + From<OwnedFd>>(what: &T, lowest: i32) -> io::Result<T> {

@@ -8,6 +8,7 @@
 use super::driver::Driver;
 use super::exchange::Outcome;
 use crate::connchan::Channel;
+use crate::net::descriptor;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -181,26 +182,37 @@ impl Connection {
         }
     }
 
-    /// Sends a piece behind all that waits.
-    pub fn send_piece(&self, piece: Piece) -> bool {
+    /// Sends a head and the pieces behind it. False when nothing can be sent any more.
+    pub fn send_with_pieces(&self, head: &[u8], pieces: Vec<Piece>) -> bool {
+        if pieces.is_empty() {
+            return self.send(head, &[]);
+        }
+        self.channel.set_more_follows(true);
+        let sent = self.send(head, &[]);
+        self.channel.set_more_follows(false);
+        if !sent {
+            return false;
+        }
         let mut output = self.output.lock();
         if output.failed || self.is_given_away() {
             return false;
         }
-        if let Piece::Bytes(bytes) = &piece {
-            output.bytes += bytes.len() as u64;
-        }
-        output.pieces.push_back(piece);
-        self.pending.store(true, Ordering::Release);
-        match self.advance(&mut output) {
-            Progress::Failed => false,
-            Progress::More => {
-                // Goes on in the reactor.
-                self.channel.nudge_home();
-                true
+        for piece in pieces {
+            if let Piece::Bytes(bytes) = &piece {
+                output.bytes += bytes.len() as u64;
             }
-            Progress::Done | Progress::Waiting => true,
+            output.pieces.push_back(piece);
         }
+        self.pending.store(true, Ordering::Release);
+        let progress = self.advance(&mut output);
+        if matches!(progress, Progress::More | Progress::Waiting) {
+            settle(&mut output.pieces);
+        }
+        if progress == Progress::More {
+            // Goes on in the reactor.
+            self.channel.nudge_home();
+        }
+        progress != Progress::Failed
     }
 
     fn fail(&self, output: &mut Output) -> bool {
@@ -287,6 +299,24 @@ impl Connection {
                     self.fail(output);
                     return Progress::Failed;
                 }
+            }
+        }
+    }
+}
+
+/// Files that wait stay open for a while: their descriptors move to where others do not need
+/// the numbers.
+fn settle(pieces: &mut VecDeque<Piece>) {
+    let mut settled: Option<(Arc<File>, Arc<File>)> = None;
+    for piece in pieces {
+        let Piece::File { file, .. } = piece else { continue };
+        // The parts of a file share it.
+        match &settled {
+            Some((before, after)) if Arc::ptr_eq(before, file) => *file = Arc::clone(after),
+            _ => {
+                let Some(moved) = descriptor::settle_file(file) else { continue };
+                let moved = Arc::new(moved);
+                settled = Some((std::mem::replace(file, Arc::clone(&moved)), moved));
             }
         }
     }

@@ -141,13 +141,8 @@ impl Exchange {
                     self.connection.send(out, &[])
                 }
                 Payload::Pieces(pieces, _) => {
-                    let mut sent = self.connection.send(out, &[]);
-                    if has_body {
-                        for piece in pieces {
-                            sent = sent && self.connection.send_piece(piece);
-                        }
-                    }
-                    sent
+                    let pieces = if has_body { pieces } else { Vec::new() };
+                    self.connection.send_with_pieces(out, pieces)
                 }
             }
         });
@@ -357,10 +352,8 @@ impl Exchange {
         if framing == Framing::Chunked {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        for index in 1..OWN.len() {
-            if !placed[index] {
-                self.push_own(out, index, framing);
-            }
+        for (index, _) in placed.iter().enumerate().skip(1).filter(|(_, placed)| !**placed) {
+            self.push_own(out, index, framing);
         }
         let settings = &self.connection.driver.settings;
         for (name, value) in &settings.extra_headers {
