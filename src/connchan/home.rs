@@ -101,6 +101,8 @@ pub struct Home {
     pub(super) last_slice: Cell<Option<Instant>>,
     /// Slices in progress, the innermost last.
     pub(super) slices: RefCell<Vec<Slice>>,
+    /// Their number, to be asked at any time.
+    pub(super) depth: Cell<usize>,
     /// Slices to be used again.
     pub(super) spare_slices: RefCell<Vec<Slice>>,
 }
@@ -151,6 +153,7 @@ pub fn settle(interp: Interp) -> Result<()> {
         busy_since: Cell::new(None),
         last_slice: Cell::new(None),
         slices: RefCell::default(),
+        depth: Cell::new(0),
         spare_slices: RefCell::default(),
     });
     let installed = event_source::install(Rc::clone(&home) as Rc<dyn EventSource>);
@@ -302,6 +305,12 @@ fn enter(
 /// its channels wait.
 pub fn in_callback() -> bool {
     current().is_some_and(|home| !home.slices.borrow().is_empty())
+}
+
+/// How many slices of the calling thread are in progress: more than one when a
+/// script has entered the event loop, in which another one is called.
+pub fn depth() -> usize {
+    HOME.with(|slot| slot.borrow().as_ref().map_or(0, |(home, _)| home.depth.get()))
 }
 
 /// Closes a channel and removes its entry, wherever that is.

@@ -159,6 +159,7 @@ impl EventSource for Home {
         }
         slice.step = Step::Idle;
         self.slices.borrow_mut().push(slice);
+        self.depth.set(self.depth.get() + 1);
     }
 
     fn next_call(&self) -> Option<Call> {
@@ -170,6 +171,7 @@ impl EventSource for Home {
         slice.entry = None;
         let over = slices.pop();
         drop(slices);
+        self.depth.set(self.depth.get().saturating_sub(1));
         self.spare_slices.borrow_mut().extend(over);
         self.last_slice.set(Some(Instant::now()));
         self.release();
