@@ -10,6 +10,7 @@ pub mod descriptor;
 pub mod dial;
 pub mod listen;
 pub mod send_file;
+pub mod signal;
 pub mod sys;
 pub mod tls;
 pub mod wait;
