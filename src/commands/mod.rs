@@ -28,7 +28,10 @@ mod urls;
 mod ws;
 
 use crate::connchan::{background, home};
-use crate::jobs::lifecycle::{self, Moment};
+use crate::jobs::{
+    self,
+    lifecycle::{self, Moment},
+};
 use crate::net::descriptor;
 use crate::tcl::args::{word, Kind, Syntax};
 use crate::tcl::command::{create, CommandProc};
@@ -101,6 +104,7 @@ pub fn install(interp: Interp) -> Outcome {
     for (name, proc_) in EVALUATING.iter().copied().flatten() {
         evaluating::create(interp, name, *proc_);
     }
+    jobs::loaded(interp)?;
     match interp.provide("ns_connchan", env!("CARGO_PKG_VERSION")) {
         0 => Ok(()),
         code => Err(Failure::Code(code)),
