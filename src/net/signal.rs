@@ -61,10 +61,13 @@ mod tests {
     #[test]
     fn each_signal_is_told() {
         let (sender, receiver) = mpsc::channel();
-        on_hangup(move || drop(sender.send(()))).unwrap();
+        on_hangup(move || {
+            let _ = sender.send(());
+        })
+        .unwrap();
         for _ in 0..3 {
             // SAFETY: raise takes a plain number.
-            unsafe { libc::raise(libc::SIGHUP) };
+            assert_eq!(unsafe { libc::raise(libc::SIGHUP) }, 0);
             receiver.recv_timeout(Duration::from_secs(10)).unwrap();
         }
     }
