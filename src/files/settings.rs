@@ -42,7 +42,7 @@ pub struct Settings {
     pub directory_file: Vec<String>,
     /// The procedure that answers for a directory without index file.
     pub directory_proc: String,
-    /// The page that would; there are no ADP pages here.
+    /// The ADP page that answers in its place.
     pub directory_adp: String,
     /// What that procedure shows, when it is ours.
     pub listing: Listing,

@@ -10,7 +10,6 @@ use super::handlers::Action;
 use super::pages::{self, escape_html};
 use super::pipeline;
 use super::response::Payload;
-use crate::base::log;
 use crate::files::variant::Coding;
 use crate::files::{answer, media, Answer, Asked, Settings, Source, Stop};
 use crate::http::conditional::Conditions;
@@ -293,17 +292,6 @@ pub fn now() -> i64 {
 /// Whether an action is to serve files.
 pub fn is_fastpath(action: &Action) -> bool {
     *action == Action::Fastpath
-}
-
-/// Why a directory is not shown by a page of the reference's kind.
-pub fn complain_of_adp(settings: &Settings) {
-    log::write(
-        log::ERROR,
-        &format!(
-            "directoryadp {}: there are no ADP pages here; configure a directoryproc in its place",
-            settings.directory_adp
-        ),
-    );
 }
 
 /// Title and message of the page for 500, for a directory that cannot be shown.

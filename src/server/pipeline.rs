@@ -360,11 +360,16 @@ fn respond(exchange: &mut Exchange) {
 
 /// What an error is logged as.
 fn log_failure(exchange: &Exchange, kind: &str, name: &str, context: &str, trace: &str) {
+    let message = format!("{trace}\n    while executing callback\n{kind} {name}\n    (context: {context})");
+    log_error(exchange, &message);
+}
+
+/// Logs an error of a script, and whose request it was about.
+pub fn log_error(exchange: &Exchange, message: &str) {
     log::write(
         log::ERROR,
         &format!(
-            "{} {}, PeerAddress: {}\n{trace}\n    while executing callback\n{kind} {name}\n    \
-             (context: {context})",
+            "{} {}, PeerAddress: {}\n{message}",
             exchange.request.method(),
             exchange.request.target(),
             exchange.connection.peer_text()
@@ -373,7 +378,7 @@ fn log_failure(exchange: &Exchange, kind: &str, name: &str, context: &str, trace
 }
 
 /// The message for a completion code that is no success.
-fn failure_text(ended: &dyn Ended) -> String {
+pub fn failure_text(ended: &dyn Ended) -> String {
     match ended.code() {
         Code::Ok | Code::Error => ended.trace(),
         Code::Break => "invoked \"break\" outside of a loop".to_owned(),

@@ -11,6 +11,7 @@ use crate::base::log;
 use crate::http::request_head::{has_token, is_token};
 use crate::http::status::{is_bodyless, reason};
 use std::cell::RefCell;
+use std::os::unix::fs::FileExt;
 
 /// A body up to this size is copied behind its head.
 const SMALL: usize = 8 << 10;
@@ -41,6 +42,9 @@ impl Payload<'_> {
     }
 }
 
+/// Bytes of a file that are read at once where they cannot be sent as they are.
+const BLOCK: usize = 64 << 10;
+
 /// Fields that are the server's alone, whatever the application sets.
 const OWN: [&str; 3] = ["content-length", "date", "server"];
 
@@ -66,6 +70,23 @@ fn with_buffer<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         BUFFER.set(buffer);
     }
     result
+}
+
+/// Leaves the first `length` bytes of pieces.
+fn cut(pieces: &mut Vec<Piece>, mut length: u64) {
+    for piece in &mut *pieces {
+        match piece {
+            Piece::Bytes(bytes) => {
+                bytes.truncate(length.min(bytes.len() as u64) as usize);
+                length -= bytes.len() as u64;
+            }
+            Piece::File { length: own, .. } => {
+                *own = length.min(*own);
+                length -= *own;
+            }
+        }
+    }
+    pieces.retain(|piece| !matches!(piece, Piece::File { length: 0, .. }));
 }
 
 /// Appends a decimal number.
@@ -222,6 +243,78 @@ impl Exchange {
             }
             (out.is_empty() && data.is_empty()) || self.connection.send(out, data)
         })
+    }
+
+    /// Sends pieces, which are `length` bytes, behind what was sent or prepared,
+    /// and ends the response: the connection goes on sending by itself. False when
+    /// they cannot be sent.
+    pub fn stream_rest(&mut self, mut pieces: Vec<Piece>, mut length: u64) -> bool {
+        if let (State::Streaming, Some(_)) = (self.state, &self.transform) {
+            let sent = pieces.into_iter().all(|piece| self.stream_whole(piece));
+            return self.finish() && sent;
+        }
+        let is_first = self.state == State::Open;
+        if is_first {
+            match &mut self.prepared {
+                Some(prepared) => {
+                    prepared.length.get_or_insert(length);
+                }
+                None => {
+                    self.state = State::Raw;
+                    self.close = true;
+                }
+            }
+        }
+        let sent = with_buffer(|out| {
+            if is_first && self.prepared.is_some() {
+                self.push_prepared_head(out);
+            }
+            if let Some(missing) = self.missing.filter(|missing| *missing < length) {
+                log::write(log::WARNING, "ns_writer: more bytes than the content-length: cut");
+                cut(&mut pieces, missing);
+                length = missing;
+            }
+            if let Some(missing) = &mut self.missing {
+                *missing -= length;
+            }
+            if self.state != State::Raw && (self.is_head() || is_bodyless(self.status())) {
+                return out.is_empty() || self.connection.send(out, &[]);
+            }
+            self.body_sent += length;
+            if self.chunked {
+                let end: &[u8] = if length > 0 {
+                    out.extend_from_slice(format!("{length:x}\r\n").as_bytes());
+                    b"\r\n0\r\n\r\n"
+                } else {
+                    b"0\r\n\r\n"
+                };
+                // Behind the pieces: not by `finish`, for which the queue may be full.
+                pieces.push(Piece::Bytes(end.to_vec()));
+                self.chunked = false;
+            }
+            self.connection.send_with_pieces(out, pieces)
+        });
+        self.finish() && sent
+    }
+
+    /// Streams a piece block by block, for what has to be looked at on its way.
+    fn stream_whole(&mut self, piece: Piece) -> bool {
+        let (file, mut offset, mut length) = match piece {
+            Piece::Bytes(bytes) => return self.stream(&bytes),
+            Piece::File { file, offset, length } => (file, offset, length),
+        };
+        let mut block = vec![0; BLOCK];
+        while length > 0 {
+            let most = length.min(BLOCK as u64) as usize;
+            match file.read_at(&mut block[..most], offset) {
+                Ok(count) if count > 0 && self.stream(&block[..count]) => {
+                    offset += count as u64;
+                    length -= count as u64;
+                }
+                _ => return false,
+            }
+        }
+        true
     }
 
     /// Sends the head that was prepared, if it was not sent yet.

@@ -3,8 +3,8 @@
 
 use super::respond::STATUS;
 use super::status::{return_status, run_here};
-use super::{send, sender, with_exchange, Sender};
-use crate::base::{config, log, Error, Result};
+use super::{adp, send, sender, with_exchange, Sender};
+use crate::base::{log, Error, Result};
 use crate::files::listing::Page;
 use crate::files::settings::Listing;
 use crate::files::{refresh, variant, Settings, Source, Stop};
@@ -270,13 +270,10 @@ pub(super) fn fastpath(interp: Interp, words: &[Obj]) -> Outcome {
 
 const NOTHING: Syntax<0, 0> = Syntax { options: [], ends_options: false, words: [], required: 0 };
 
-/// A directory without index file: the procedure for such.
+/// A directory without index file: the page or the procedure for such.
 fn directory(interp: Interp, settings: &Settings) -> Outcome {
-    let section = format!("ns/server/{}/fastpath", config::server_name());
-    let has_procedure = config::get(&section, "directoryproc").is_some_and(|name| !name.is_empty());
-    if !settings.directory_adp.is_empty() && !has_procedure {
-        fastpath::complain_of_adp(settings);
-        return Ok(return_status(interp, 500)?);
+    if !settings.directory_adp.is_empty() {
+        return Ok(adp::show(interp, &settings.directory_adp)?);
     }
     if settings.directory_proc.is_empty() {
         return Ok(return_status(interp, 404)?);

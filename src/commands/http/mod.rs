@@ -1,6 +1,7 @@
 //! The commands of the HTTP server: what handlers say, and how they are
 //! registered. Behaviour: spec/http.md.
 
+mod adp;
 mod charset;
 mod conn;
 mod files;
@@ -10,6 +11,7 @@ mod respond;
 mod serve;
 mod status;
 mod write;
+mod writer;
 
 use crate::base::{Error, Result};
 use crate::commands::ns_set;
@@ -24,6 +26,8 @@ pub(super) use serve::detach;
 /// Every command of this family.
 pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
     ("_ns_dirlist", files::dirlist),
+    ("ns_adp_append", adp::ns_adp_append),
+    ("ns_adp_puts", adp::ns_adp_puts),
     ("ns_conn", conn::command),
     ("ns_connsendfp", files::ns_connsendfp),
     ("ns_getform", query::ns_getform),
@@ -32,6 +36,7 @@ pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
     ("ns_queryexists", query::ns_queryexists),
     ("ns_queryget", query::ns_queryget),
     ("ns_querygetall", query::ns_querygetall),
+    ("ns_register_adp", register::ns_register_adp),
     ("ns_register_fastpath", register::ns_register_fastpath),
     ("ns_register_filter", register::ns_register_filter),
     ("ns_register_proc", register::ns_register_proc),
@@ -63,6 +68,8 @@ pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
         run_rests(interp);
         Ok(())
     }),
+    ("ns_writer", writer::command),
+    ("::ns_connchan::adp", adp::adp),
     ("::ns_connchan::fastpath", files::fastpath),
 ];
 

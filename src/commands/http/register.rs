@@ -84,6 +84,20 @@ pub(super) fn ns_register_proc(_: Interp, words: &[Obj]) -> Outcome {
     Ok(())
 }
 
+/// `ns_register_adp ?options? method url file`: a page with scripts in it.
+pub(super) fn ns_register_adp(_: Interp, words: &[Obj]) -> Outcome {
+    let usage = "?-constraints /constraints/? ?-noinherit? ?--? /method/ /url/ /file/";
+    let line = parse(words, &[CONSTRAINTS, Opt::flag("-noinherit")], 3, usage)?;
+    let [method, url, file] = line.words else {
+        return Err(Error::usage(&format!("{} {usage}", words[0].text())).into());
+    };
+    let text = with_words(&Obj::from_str("::ns_connchan::adp"), std::slice::from_ref(file));
+    let action = Action::Script { id: new_id(), name: text.clone(), text };
+    let constraints = constraints(line.options[0])?;
+    handlers::register(&method.text(), &url.text(), line.options[1].is_none(), constraints, action);
+    Ok(())
+}
+
 /// `ns_register_fastpath ?options? method url`.
 pub(super) fn ns_register_fastpath(_: Interp, words: &[Obj]) -> Outcome {
     let usage = "?-constraints /constraints/? ?-noinherit? ?--? /method/ /url/";

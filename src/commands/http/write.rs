@@ -47,6 +47,11 @@ pub(super) fn ns_headers(interp: Interp, words: &[Obj]) -> Outcome {
     Ok(())
 }
 
+/// Whether text that is sent now is encoded.
+pub(super) fn encodes() -> bool {
+    current::with(|e| e.encode_stream && e.state() != State::Raw && has_head(e)).unwrap_or(false)
+}
+
 /// `ns_write data ...`: sends a piece. Bytes as they are; text in the charset of
 /// the connection after `ns_headers`, else the low byte of each character.
 pub(super) fn ns_write(interp: Interp, words: &[Obj]) -> Outcome {
@@ -54,9 +59,7 @@ pub(super) fn ns_write(interp: Interp, words: &[Obj]) -> Outcome {
     if data.is_empty() {
         return Err(Error::usage(&format!("{} /data .../", words[0].text())).into());
     }
-    let encodes =
-        current::with(|e| e.encode_stream && e.state() != State::Raw && has_head(e)).unwrap_or(false);
-    let bytes = if encodes {
+    let bytes = if encodes() {
         let binary = data.iter().any(Obj::is_pure_bytes);
         let name = current::with(|exchange| connection_charset(exchange)).flatten();
         let name = if binary { None } else { name };
