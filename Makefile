@@ -65,7 +65,7 @@ fuzz:
 
 bench: build deps-test
 	$(CARGO) run --release -p benches --bin bench -- $(BENCHFLAGS)
-	@tests/support/each-tclsh benches/socks.tcl "$(TARGET)/bench load"
+	@ONE_BY_ONE=1 tests/support/each-tclsh benches/socks.tcl "$(TARGET)/bench load"
 
 # A million channels opened, used and closed: memory and descriptors must end
 # as they began.

@@ -6,6 +6,12 @@ ns_section ns/fastpath {
     ns_param cache $cache
     ns_param gzip_static true
 }
+# Connections rest while others are measured.
+foreach module {nssock nsssl} {
+    ns_section ns/module/$module {
+        ns_param keepwait 75
+    }
+}
 set options {}
 if {$certificate ne ""} {
     lappend options -tls -cert $certificate -key $key

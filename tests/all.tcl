@@ -11,7 +11,7 @@
 package require Tcl 8.6-
 package require tcltest 2.3
 
-set deadline 120
+set deadline 240
 set options {}
 foreach {name value} $argv {
     if {$name eq "-deadline"} {
@@ -48,7 +48,7 @@ proc suites {} {
 proc runSuite {file options} {
     variable deadline
     close [file tempfile errorsFile]
-    set command [list [info nameofexecutable] $file -singleproc 0 {*}$options 2> $errorsFile]
+    set command [list [info nameofexecutable] $file -singleproc 0 -tmpdir $::scratch {*}$options 2> $errorsFile]
     set pipe [open |$command r]
     fconfigure $pipe -blocking 0
     set ::suite [dict create total 0 passed 0 skipped 0 failed 0 complaint "" over 0 counted 0]
@@ -108,6 +108,10 @@ proc suiteReadable {pipe} {
 close [file tempfile authority ns_connchan-ca]
 file delete $authority
 set env(NS_CONNCHAN_TEST_CA) $authority
+# The files of this run (tcltest's makeFile): other runs may go on at the same time.
+close [file tempfile scratch ns_connchan-files]
+file delete $scratch
+file mkdir $scratch
 
 puts "Tcl [info patchlevel], [info nameofexecutable]"
 set sum [dict create total 0 passed 0 skipped 0 failed 0]
@@ -130,7 +134,7 @@ foreach file [suites] {
     flush stdout
 }
 
-file delete -force $authority
+file delete -force $authority $scratch
 
 dict with sum {
     puts "all.tcl:\tTotal\t$total\tPassed\t$passed\tSkipped\t$skipped\tFailed\t$failed"

@@ -295,6 +295,10 @@ part "shared variables, locks, urls and their like" {
 }
 
 part "the HTTP server: handlers, filters, all ways to answer, peers that vanish" {
+    # What handlers do wrong here is meant.
+    ns_section -update ns/parameters
+    ns_param systemlog /dev/null
+    ns_log notice "the log is dropped"
     proc asked {port bytes} {
         set peer [tclConnect $port]
         peerWrite $peer $bytes

@@ -32,7 +32,10 @@ mod ws;
 
 use crate::base::Error;
 use crate::connchan::{background, home};
-use crate::jobs::lifecycle::{self, Moment};
+use crate::jobs::{
+    self,
+    lifecycle::{self, Moment},
+};
 use crate::net::descriptor;
 use crate::proxy;
 use crate::tcl::args::{word, Kind, Syntax};
@@ -136,6 +139,7 @@ pub fn install(interp: Interp) -> Outcome {
     for (name, proc_) in EVALUATING.iter().copied().flatten() {
         evaluating::create(interp, name, *proc_);
     }
+    jobs::loaded(interp)?;
     lifetime::state::<Complete>(interp).0.set(true);
     provide(interp, "nsproxy")?;
     provide(interp, "ns_connchan")

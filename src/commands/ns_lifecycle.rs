@@ -17,6 +17,7 @@ pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
     ("ns_atexit", ns_atexit),
     ("ns_atprestartup", ns_atprestartup),
     ("ns_atshutdown", ns_atshutdown),
+    ("ns_atsignal", ns_atsignal),
     ("ns_atstartup", ns_atstartup),
     ("ns_shutdown", ns_shutdown),
 ];
@@ -52,6 +53,11 @@ fn ns_atshutdown(interp: Interp, words: &[Obj]) -> Outcome {
 /// `ns_atexit script ?arg ...?`.
 fn ns_atexit(interp: Interp, words: &[Obj]) -> Outcome {
     register(interp, words, Moment::Exit)
+}
+
+/// `ns_atsignal script ?arg ...?`.
+fn ns_atsignal(interp: Interp, words: &[Obj]) -> Outcome {
+    register(interp, words, Moment::Signal)
 }
 
 /// Texts that `ns_runonce` has evaluated.

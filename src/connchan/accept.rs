@@ -32,7 +32,7 @@ pub(super) enum Accept {
 }
 
 /// What waits at a listening channel.
-pub(super) enum Next {
+enum Next {
     /// A connection, as a channel without a name yet.
     Channel(Arc<Channel>),
     /// A connection without a name yet, whose TLS handshake has to be made in
@@ -69,7 +69,7 @@ pub(crate) fn take(listening: &Channel) -> Taken {
 }
 
 /// Takes the next connection.
-pub(super) fn next(listening: &Channel) -> Next {
+fn next(listening: &Channel) -> Next {
     loop {
         let Some(socket) = listening.listening() else { return Next::None };
         match socket.listener.accept() {
@@ -101,7 +101,7 @@ pub(super) fn next(listening: &Channel) -> Next {
 }
 
 /// Gives a connection its name; the handle.
-pub(super) fn introduce(channel: &Arc<Channel>) -> Obj {
+fn introduce(channel: &Arc<Channel>) -> Obj {
     channel.enlist();
     let handle = Obj::from_str(&channel.name());
     handle.cache(Arc::clone(channel));
@@ -154,12 +154,16 @@ impl Home {
             matches!(entry.bound.action, Action::Accept(..)) && !entry.bound.interp.is_deleted()
         });
         let Some(mut entry) = serving else {
-            // Nobody listens any more.
-            close(&accepted);
+            // Others may have taken over. Else nobody listens any more.
+            let taken = listener.is_shared()
+                && listener.members().iter().any(|other| hand_over(other, &listener, &accepted, handshake));
+            if !taken {
+                close(&accepted);
+            }
             return None;
         };
         if let Some(timeout) = handshake {
-            if shake_hands(&entry.bound, entry.key, &accepted, timeout).is_err() {
+            if shake_hands(&entry.bound, &entry.channel, &accepted, timeout).is_err() {
                 close(&accepted);
             }
             return None;
@@ -192,7 +196,7 @@ impl Home {
             }
             Next::Handshake(accepted, timeout) => {
                 let passed = self.pass_on(entry, &accepted, Some(timeout));
-                if !passed && shake_hands(&entry.bound, entry.key, &accepted, timeout).is_err() {
+                if !passed && shake_hands(&entry.bound, &entry.channel, &accepted, timeout).is_err() {
                     close(&accepted);
                 }
                 Accept::Passed
@@ -245,20 +249,25 @@ impl Home {
         reactor.set_deadline(key, None);
         // Data may have come with the end of the handshake.
         channel.readiness.set(MAYBE_READABLE | WRITABLE);
-        let Action::Handshake(_, listener) = entry.bound.action else { return None };
-        let accept = reactor.payload(listener).map(|b| Rc::clone(&b.bound));
+        let Action::Handshake(_, listener) = &entry.bound.action else { return None };
+        let accept = listener.key_at(reactor.mailbox()).and_then(|key| reactor.payload(key));
+        let accept = accept.map(|binding| Rc::clone(&binding.bound));
         drop(reactor);
-        match accept {
-            Some(bound) if matches!(bound.action, Action::Accept(..)) && !bound.interp.is_deleted() => {
-                entry.bound = bound;
-                entry.accepted = Some(Arc::clone(channel));
-                Some(introduce(channel))
-            }
-            _ => {
-                close(channel);
-                None
-            }
+        let is_wanted = match &accept {
+            Some(bound) => matches!(bound.action, Action::Accept(..)),
+            // Other threads accept for it by now.
+            None => listener.is_shared() && !listener.is_closed(),
+        };
+        if !is_wanted || entry.bound.interp.is_deleted() {
+            close(channel);
+            return None;
         }
+        entry.accepted = Some(Arc::clone(channel));
+        let handle = introduce(channel);
+        if let Some(bound) = accept {
+            entry.bound = bound;
+        }
+        Some(handle)
     }
 }
 

@@ -565,6 +565,11 @@ impl Channel {
         self.callback.lock().places().filter_map(|place| place.member.clone()).collect()
     }
 
+    /// Whether reactor threads accept from it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.callback.lock().places().any(|place| place.member.is_some())
+    }
+
     /// Its entry in this reactor.
     pub(super) fn key_at(&self, mailbox: &Arc<Mailbox>) -> Option<Key> {
         self.callback.lock().place_at(mailbox)?.key

@@ -35,9 +35,8 @@ pub(super) enum Action {
     /// `ns_connchan listen`: the script hears the handle of each connection. The
     /// reactor threads that accept from the same listener, if these do.
     Accept(Rc<Script>, Option<Arc<[Arc<Member>]>>),
-    /// A TLS handshake, after which the accept script of the listener under
-    /// this key is called.
-    Handshake(Rc<Script>, Key),
+    /// A TLS handshake, after which the accept script of this listener is called.
+    Handshake(Rc<Script>, Arc<Channel>),
     /// A protocol that is spoken here.
     Native(Rc<dyn Native>),
 }
@@ -126,6 +125,8 @@ pub struct Home {
     pub(super) last_slice: Cell<Option<Instant>>,
     /// Slices in progress, the innermost last.
     pub(super) slices: RefCell<Vec<Slice>>,
+    /// Their number, to be asked at any time.
+    pub(super) depth: Cell<usize>,
     /// Slices to be used again.
     pub(super) spare_slices: RefCell<Vec<Slice>>,
     /// The thread's name.
@@ -183,6 +184,7 @@ pub fn settle(interp: Interp) -> Result<()> {
         busy_since: Cell::new(None),
         last_slice: Cell::new(None),
         slices: RefCell::default(),
+        depth: Cell::new(0),
         spare_slices: RefCell::default(),
         name: log::thread_name().into(),
         member: OnceCell::new(),
@@ -277,23 +279,23 @@ pub fn listen(interp: Interp, channel: &Arc<Channel>, script: &Obj) -> Result<()
     if socks::destination(channel).is_some() || member().is_some() {
         let members = socks::members();
         if !members.is_empty() {
-            return share(channel, &script.text(), members);
+            return share(channel, &script.text(), members, None);
         }
     }
     let bound = Bound { interp, action: Action::Accept(Rc::new(Script::new(script)), None) };
     enter(channel, bound, Condition::parse("r")?, None, None)
 }
 
-/// Enters a connection whose TLS handshake is to be made in `timeout`, for the
-/// listener under the key `listener`.
+/// Enters a connection whose TLS handshake is to be made in `timeout`, for a
+/// listener.
 pub(super) fn shake_hands(
     accept: &Bound,
-    listener: Key,
+    listener: &Arc<Channel>,
     channel: &Arc<Channel>,
     timeout: Duration,
 ) -> Result<()> {
     let Some(script) = accept.script() else { return Err(refused()) };
-    let action = Action::Handshake(Rc::clone(script), listener);
+    let action = Action::Handshake(Rc::clone(script), Arc::clone(listener));
     let bound = Bound { interp: accept.interp, action };
     let timeout = Some(timeout).filter(|t| !t.is_zero());
     enter(channel, bound, Condition::parse("r")?, timeout, None)
@@ -396,10 +398,19 @@ fn assign(
     })
 }
 
-/// Has several reactor threads accept from a listener.
-fn share(channel: &Arc<Channel>, script: &str, members: Arc<[Arc<Member>]>) -> Result<()> {
+/// Has several reactor threads accept from a listener. With `after`, only if
+/// that is still the number of its last registration.
+pub(super) fn share(
+    channel: &Arc<Channel>,
+    script: &str,
+    members: Arc<[Arc<Member>]>,
+    after: Option<u32>,
+) -> Result<()> {
     let condition = Condition::parse("r")?;
-    channel.change_registration(|callback, generation| {
+    let generation = channel.change_registration(|callback, generation| {
+        if after.is_some_and(|after| after.wrapping_add(1) != generation) {
+            return Err(refused());
+        }
         let old: Vec<Place> = callback.place.take().into_iter().chain(callback.fellows.drain(..)).collect();
         old.iter().for_each(|place| place.tell(Message::Remove));
         for member in members.iter() {
@@ -419,11 +430,13 @@ fn share(channel: &Arc<Channel>, script: &str, members: Arc<[Arc<Member>]>) -> R
             }
         }
         if callback.place.is_some() {
-            Ok(())
+            Ok(generation)
         } else {
             Err(refused())
         }
-    })
+    })?;
+    socks::remember(channel, script, generation);
+    Ok(())
 }
 
 /// Enters what another thread has registered for this one.
@@ -512,6 +525,12 @@ pub fn in_callback() -> bool {
     current().is_some_and(|home| !home.slices.borrow().is_empty())
 }
 
+/// How many slices of the calling thread are in progress: more than one when a
+/// script has entered the event loop, in which another one is called.
+pub fn depth() -> usize {
+    HOME.with(|slot| slot.borrow().as_ref().map_or(0, |(home, _)| home.depth.get()))
+}
+
 /// Closes a channel and removes its entry, wherever that is.
 pub fn close(channel: &Channel) {
     let (place, fellows) = channel.close();
@@ -552,10 +571,13 @@ fn forget_interp(interp: Interp) {
 
 /// The thread ends: its channels are closed and the reactor goes.
 fn close_down() {
+    // What is on its way is entered first, to be closed with the others.
+    if let Some(home) = current() {
+        home.take_last_mail();
+    }
     let taken = HOME.with(|slot| slot.take());
     if let Some((home, installed)) = taken {
         drop(installed);
-        home.take_last_mail();
         home.shut(|_| true, false);
     }
 }

@@ -173,6 +173,7 @@ impl EventSource for Home {
         }
         slice.step = Step::Idle;
         self.slices.borrow_mut().push(slice);
+        self.depth.set(self.depth.get() + 1);
     }
 
     fn next_call(&self) -> Option<Call> {
@@ -194,6 +195,7 @@ impl EventSource for Home {
         if let (Some((member, _)), Some(slice), true) = (self.member.get(), &over, is_outermost) {
             member.count_busy((now - slice.began).saturating_sub(slice.lingered));
         }
+        self.depth.set(self.depth.get().saturating_sub(1));
         self.spare_slices.borrow_mut().extend(over);
         self.last_slice.set(Some(now));
         self.release();
@@ -311,7 +313,7 @@ impl Home {
                 },
                 (Step::Native(left), Some(entry)) => {
                     // Of the first time `next_entry` has just taken note.
-                    if left < NATIVE_CALLS {
+                    if left < NATIVE_CALLS && !std::mem::take(&mut slice.fresh) {
                         slice.now = Instant::now();
                     }
                     let in_time = left == NATIVE_CALLS || left > 0 && slice.now < slice.end;

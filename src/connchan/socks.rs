@@ -15,7 +15,7 @@ use crate::threads::{self, Evaluated, Setup, Worker};
 use parking_lot::{Mutex, RwLock};
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{mpsc, Arc};
+use std::sync::{mpsc, Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// The most reactor threads.
@@ -168,6 +168,17 @@ static MEMBERS: RwLock<Option<Arc<[Arc<Member>]>>> = RwLock::new(None);
 /// Whether there are any, or were.
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
+/// A listener that the threads accept from: its accept script, and the number
+/// of the registration.
+struct Shared {
+    listener: Weak<Channel>,
+    script: Arc<str>,
+    generation: u32,
+}
+
+/// Those that move on when the threads change.
+static SHARED: Mutex<Vec<Shared>> = Mutex::new(Vec::new());
+
 /// Held while threads are started and ended.
 static CONFIGURING: Mutex<()> = Mutex::new(());
 
@@ -256,14 +267,18 @@ pub fn configure(interp: Interp, change: Change) -> std::result::Result<(), Scri
     let mut state = STATE.lock();
     state.init = init;
     let retired: Vec<Thread> = state.threads.drain(kept..).collect();
+    let has_fresh = !fresh.is_empty();
     state.threads.extend(fresh);
     publish(&state);
+    drop(state);
+    if has_fresh || !retired.is_empty() {
+        share_again();
+    }
     let leaving: Vec<Worker> = retired.iter().map(|thread| thread.worker.clone()).collect();
     let inhabited: Vec<Arc<Member>> = table::all().iter().flat_map(|channel| channel.members()).collect();
     let is_vacant = |t: &&Thread| !inhabited.iter().any(|member| Arc::ptr_eq(member, &t.member));
     let vacant: Vec<Worker> = retired.iter().filter(is_vacant).map(|t| t.worker.clone()).collect();
-    state.retired.extend(retired);
-    drop(state);
+    STATE.lock().retired.extend(retired);
     for worker in &leaving {
         worker.retire();
     }
@@ -273,6 +288,28 @@ pub fn configure(interp: Interp, change: Change) -> std::result::Result<(), Scri
     }
     forget_ended();
     Ok(())
+}
+
+/// Remembers a listener from which the threads accept.
+pub(super) fn remember(listener: &Arc<Channel>, script: &str, generation: u32) {
+    let mut shared = SHARED.lock();
+    shared.retain(|one| one.listener.upgrade().is_some_and(|c| !c.is_closed() && !Arc::ptr_eq(&c, listener)));
+    shared.push(Shared { listener: Arc::downgrade(listener), script: script.into(), generation });
+}
+
+/// The threads have changed: those that there are now accept from now on.
+fn share_again() {
+    let members = members();
+    if members.is_empty() {
+        return;
+    }
+    let all = std::mem::take(&mut *SHARED.lock());
+    for one in all {
+        if let Some(listener) = one.listener.upgrade() {
+            // Refused when it was closed, or has got a callback.
+            let _ = home::share(&listener, &one.script, Arc::clone(&members), Some(one.generation));
+        }
+    }
 }
 
 fn publish(state: &State) {

@@ -1,7 +1,7 @@
 //! What a request for a file gets: status, fields and bytes (spec/http.md 3.7,
 //! 3.13, 3.14, 4.2, 4.3, with the corrections of section 6).
 
-use super::open::{open, Contents, Found};
+use super::open::{open, Contents, Found, Opened};
 use super::variant::{choose, Coding};
 use super::{Settings, Source};
 use crate::http::conditional::{range_counts, Conditions, Validators, Verdict};
@@ -143,16 +143,25 @@ pub fn answer<'a>(
     asked: &Asked,
     settings: &Settings,
 ) -> Result<Answer<'a>, Stop> {
-    let plain = match open(source, "", settings, asked.now) {
-        Ok(Found::File(opened)) => opened,
-        Ok(Found::Directory) => return Err(Stop::Directory),
-        Ok(Found::Other) | Err(_) => return Err(Stop::Missing),
+    // Where a sibling is likely to be sent, the file itself need not be opened.
+    let by_coding = asked.accept_encoding.is_some() && asked.range.is_none();
+    let seen = if by_coding && (settings.gzip.serve || settings.brotli.serve) { source.look() } else { None };
+    let (stamp, plain) = match seen {
+        Some(stamp) => (stamp, None),
+        None => {
+            let plain = open_plain(source, asked, settings)?;
+            (plain.stamp, Some(plain))
+        }
     };
-    let modified = plain.stamp.modified.0;
-    let choice = choose(source, &plain.stamp, asked, settings)?;
-    let (coding, opened) = match choice.sibling {
-        Some((coding, sibling)) => (Some(coding), sibling),
-        None => (None, plain),
+    let choice = choose(source, &stamp, asked, settings)?;
+    let (coding, opened, modified) = match (choice.sibling, plain) {
+        (Some((coding, sibling)), _) => (Some(coding), sibling, stamp.modified.0),
+        (None, Some(plain)) => (None, plain, stamp.modified.0),
+        (None, None) => {
+            let plain = open_plain(source, asked, settings)?;
+            let modified = plain.stamp.modified.0;
+            (None, plain, modified)
+        }
     };
     let compared = settings.etag || asked.if_range.is_some() || !asked.conditions.is_empty();
     let etag = if compared { entity_tag(&opened.stamp, coding) } else { String::new() };
@@ -210,6 +219,15 @@ pub fn answer<'a>(
         }
     }
     Ok(answer)
+}
+
+/// Opens the file itself.
+fn open_plain(source: &Source, asked: &Asked, settings: &Settings) -> Result<Opened, Stop> {
+    match open(source, "", settings, asked.now) {
+        Ok(Found::File(opened)) => Ok(opened),
+        Ok(Found::Directory) => Err(Stop::Directory),
+        Ok(Found::Other) | Err(_) => Err(Stop::Missing),
+    }
 }
 
 /// Conditions are for what would succeed (RFC 9110, section 13.2.1).

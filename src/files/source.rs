@@ -1,7 +1,7 @@
 //! Where a file is looked for: beneath the page directory, by the rules for
 //! links, or wherever a script says.
 
-use crate::net::beneath::{self, c_string, Links, Root};
+use crate::net::beneath::{self, c_string, Links, Root, Stamp};
 use parking_lot::Mutex;
 use std::ffi::CString;
 use std::fs::File;
@@ -51,6 +51,17 @@ impl Source {
     /// The whole name as text, for messages and scripts.
     pub fn text(&self, suffix: &str) -> String {
         String::from_utf8_lossy(&self.full).into_owned() + suffix
+    }
+
+    /// The stamp of the regular file under this very name, if there is one, without opening it.
+    /// Whether it may be read is not known by that, nor whether it is beneath the page directory:
+    /// that is, when a file beside it could be opened.
+    pub fn look(&self) -> Option<Stamp> {
+        let stamp = match &self.beneath {
+            None => beneath::stamp_of(&self.full_name("").ok()?),
+            Some((root, _, path)) => root.look(path),
+        };
+        stamp.ok().filter(Stamp::is_file)
     }
 
     /// Opens it, `suffix` appended to its name. Never waits.

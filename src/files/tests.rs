@@ -363,6 +363,30 @@ fn siblings() {
 }
 
 #[test]
+fn siblings_lead_nowhere_else_either() {
+    let pages = Pages::new("siblings-out");
+    let outside = Pages::new("siblings-outside");
+    for name in ["p", "p.gz", "q"] {
+        outside.put(name, b"secret");
+    }
+    pages.put("q.gz", b"inside");
+    pages.put("r", b"plain");
+    std::os::unix::fs::symlink(&outside.0, pages.0.join("d")).unwrap();
+    std::os::unix::fs::symlink(outside.0.join("q"), pages.0.join("q")).unwrap();
+    std::os::unix::fs::symlink(outside.0.join("p.gz"), pages.0.join("r.gz")).unwrap();
+    let asked = Asked { accept_encoding: Some("gzip"), ..get() };
+    let settings = variants(&pages, true);
+    for path in ["/d/p", "/d/q", "/q", "/d/p.gz"] {
+        assert_eq!(pages.answer(path, &asked, &settings).unwrap_err(), Stop::Missing, "{path}");
+    }
+    assert_eq!(bytes(&pages.answer("/r", &asked, &settings).unwrap()), b"plain");
+    // A file that is a link within the pages is one all the same.
+    std::os::unix::fs::symlink("r", pages.0.join("s")).unwrap();
+    pages.put("s.gz", b"small");
+    assert_eq!(bytes(&pages.answer("/s", &asked, &settings).unwrap()), b"small");
+}
+
+#[test]
 fn stale_siblings() {
     let pages = Pages::new("stale");
     pages.put("p", b"plain");

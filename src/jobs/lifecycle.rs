@@ -1,16 +1,20 @@
 //! Scripts for the begin and the end: `ns_atprestartup`, `ns_atstartup`,
-//! `ns_atshutdown`, `ns_atexit` (spec/support.md 4.14).
+//! `ns_atshutdown`, `ns_atexit`; and for the signal HUP, `ns_atsignal`
+//! (spec/support.md 4.14).
 //!
 //! The begin is when the interpreter enters its event loop for the first time;
 //! what is registered later runs soon after. The end is that of the process.
 
 use super::timetable::Words;
-use crate::base::{log, Result};
-use crate::connchan::desk::{self, Letter};
+use crate::base::{log, Error, Result};
+use crate::connchan::desk::{self, Desk, Letter};
 use crate::connchan::home;
+use crate::net::signal::on_hangup;
 use crate::tcl::script::{Completion, Prepared};
 use crate::tcl::{lifetime, Interp};
 use crate::threads::Worker;
+use once_cell::sync::OnceCell;
+use parking_lot::Mutex;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
@@ -25,6 +29,31 @@ pub enum Moment {
     Shutdown,
     /// At the very end, likewise.
     Exit,
+    /// Whenever the process gets the signal HUP.
+    Signal,
+}
+
+/// Scripts for the signal, in the order in which they were registered, with
+/// where they run.
+static AT_SIGNAL: Mutex<Vec<(Desk, Words)>> = Mutex::new(Vec::new());
+
+/// The signal has come.
+fn signalled() {
+    let mut scripts = AT_SIGNAL.lock();
+    scripts.retain(|(desk, _)| !desk.is_closed());
+    for (desk, words) in scripts.iter() {
+        let words = words.clone();
+        let letter = Letter {
+            make: Box::new(move |_| Some(words.call())),
+            done: Box::new(|interp, completion| {
+                if let Completion::Error(message) = completion {
+                    home::log_script_error(interp, &message, "signal callback");
+                }
+            }),
+        };
+        // One that goes just now need not know.
+        let _ = desk.post(letter);
+    }
 }
 
 /// Scripts for the begin, of an interpreter.
@@ -61,6 +90,12 @@ fn register_here(interp: Interp, moment: Moment, words: Words) -> Result<()> {
     match moment {
         Moment::PreStartup => begin.before.borrow_mut().push_back(words),
         Moment::Startup => begin.after.borrow_mut().push_back(words),
+        Moment::Signal => {
+            static LISTENING: OnceCell<()> = OnceCell::new();
+            LISTENING.get_or_try_init(|| on_hangup(signalled)).map_err(|e| Error::new(e.to_string()))?;
+            AT_SIGNAL.lock().push((desk::of(interp)?, words));
+            return Ok(());
+        }
         Moment::Shutdown | Moment::Exit => {
             let fresh = END.with(|end| {
                 let mut end = end.borrow_mut();

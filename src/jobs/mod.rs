@@ -40,6 +40,20 @@ pub fn desk_of(interp: Interp) -> Result<Desk> {
     desk::of(interp)
 }
 
+/// The package was loaded into an interpreter. The first that is none of a thread
+/// of the library's own is where threads come from, until one of them makes some.
+///
+/// # Errors
+/// The thread has no home.
+pub fn loaded(interp: Interp) -> Result<()> {
+    let is_open = OFFICE.lock().as_ref().is_some_and(|desk| !desk.is_closed());
+    if is_open {
+        Ok(())
+    } else {
+        open_office(interp)
+    }
+}
+
 /// Notes that threads are made from this interpreter.
 fn open_office(interp: Interp) -> Result<()> {
     if Worker::current().is_none() {

@@ -133,6 +133,15 @@ impl Root {
         stamp_of(path).is_ok_and(|now| (now.device, now.inode) == (self.stamp.device, self.stamp.inode))
     }
 
+    /// The stamp of what stands under a name, not of what that may link to. Directories on the
+    /// way are followed wherever they lead: this tells of a file, and gives nobody access to it.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn look(&self, path: &[u8]) -> io::Result<Stamp> {
+        stamp_at(self.directory.as_raw_fd(), &c_string(path)?, libc::AT_SYMLINK_NOFOLLOW)
+    }
+
     /// Opens for reading what `path` leads to from here: names separated by
     /// slashes; empty for the directory itself. Never waits.
     ///

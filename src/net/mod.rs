@@ -15,6 +15,7 @@ pub mod listen;
 pub mod process;
 pub mod receive;
 pub mod send_file;
+pub mod signal;
 pub mod sys;
 pub mod title;
 pub mod tls;

@@ -264,10 +264,29 @@ impl Handle {
         self.spawn(own).map(|_| true).map_err(|e| Fault::Exec.allocating(self.pool.name()).because(&e))
     }
 
-    /// Waits until a process that `begin` has started is ready to work.
-    pub fn complete(self: &Arc<Self>, own: Own) -> Result<(), Problem> {
-        let Some(worker) = self.worker() else { return Ok(()) };
-        self.initialize(&worker, own).map_err(|error| {
+    /// Says the first word to a process that `begin` has started.
+    pub fn greet(&self, own: Own) -> Result<(), Problem> {
+        self.step(|worker| self.say_hello(worker, own))
+    }
+
+    /// Waits until it answers, and sends the init script. True if there is one.
+    pub fn begin_init(&self) -> Result<bool, Problem> {
+        self.step(|worker| self.send_init(worker))
+    }
+
+    /// Waits for the end of the init script.
+    pub fn end_init(&self) -> Result<(), Problem> {
+        self.step(|worker| self.await_init(worker))
+    }
+
+    /// A step in starting a worker on behalf of `get`; when it fails the worker
+    /// is discarded.
+    fn step<T: Default>(
+        &self,
+        step: impl FnOnce(&Arc<Worker>) -> Result<T, StartError>,
+    ) -> Result<T, Problem> {
+        let Some(worker) = self.worker() else { return Ok(T::default()) };
+        step(&worker).map_err(|error| {
             self.discard();
             match error {
                 StartError::Init { message, info } => Problem::of_init(message, info),
@@ -289,28 +308,45 @@ impl Handle {
 
     /// The first exchanges with a new worker.
     fn initialize(&self, worker: &Arc<Worker>, own: Own) -> Result<(), StartError> {
-        let settings = self.pool.settings();
+        self.say_hello(worker, own)?;
+        if self.send_init(worker)? {
+            self.await_init(worker)?;
+        }
+        Ok(())
+    }
+
+    fn say_hello(&self, worker: &Arc<Worker>, own: Own) -> Result<(), StartError> {
+        let limit = self.pool.settings().sendtimeout.as_duration();
         let hello = if worker.takes_words() { own().prelude } else { Vec::new() };
-        let lost = |_: SendError| StartError::Answer(ReceiveError::Lost);
-        worker.send(Script::Text(&hello), settings.sendtimeout.as_duration()).map_err(lost)?;
-        let wait = Wait::lasting(settings.starttimeout);
+        worker.send(Script::Text(&hello), limit).map_err(|_| StartError::Answer(ReceiveError::Lost))
+    }
+
+    /// What a new worker answers; a failure is one of its initialisation.
+    fn hear(&self, worker: &Arc<Worker>, time: TimeValue) -> Result<(), StartError> {
+        let limit = self.pool.settings().recvtimeout.as_duration();
         let answer: Answer<Vec<u8>> =
-            worker.receive(wait, settings.recvtimeout.as_duration()).map_err(StartError::Answer)?;
-        if answer.code != 0 {
-            return Err(StartError::Init { message: answer.result, info: answer.error_info });
-        }
-        if settings.init.is_empty() {
-            return Ok(());
-        }
-        worker.send(Script::Text(&settings.init), settings.sendtimeout.as_duration()).map_err(lost)?;
-        let wait = Wait::lasting(settings.evaltimeout);
-        let answer: Answer<Vec<u8>> =
-            worker.receive(wait, settings.recvtimeout.as_duration()).map_err(StartError::Answer)?;
+            worker.receive(Wait::lasting(time), limit).map_err(StartError::Answer)?;
         if matches!(answer.code, 0 | 2) {
             Ok(())
         } else {
             Err(StartError::Init { message: answer.result, info: answer.error_info })
         }
+    }
+
+    fn send_init(&self, worker: &Arc<Worker>) -> Result<bool, StartError> {
+        let settings = self.pool.settings();
+        self.hear(worker, settings.starttimeout)?;
+        if settings.init.is_empty() {
+            return Ok(false);
+        }
+        worker
+            .send(Script::Text(&settings.init), settings.sendtimeout.as_duration())
+            .map_err(|_| StartError::Answer(ReceiveError::Lost))?;
+        Ok(true)
+    }
+
+    fn await_init(&self, worker: &Arc<Worker>) -> Result<(), StartError> {
+        self.hear(worker, self.pool.settings().evaltimeout)
     }
 
     /// A worker in place of one that is lost or has served its time, ready to

@@ -234,6 +234,32 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_request_is_refused_or_ends_the_work() {
+        let parts: [&[u8]; 3] = [b"set", b"x", b"a value"];
+        let mut message = wire::request_head(&parts, true).unwrap();
+        parts.iter().for_each(|part| message.extend_from_slice(part));
+        for index in 0..message.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let (mut service, mut line) = service();
+                let mut damaged = message.clone();
+                damaged[index] = value;
+                line.write_all(&damaged).unwrap();
+                drop(line);
+                let Ok(Some(request)) = service.request() else { continue };
+                if request.in_words {
+                    if let Ok(words) = service.take_words::<Vec<u8>>(request) {
+                        assert!(words.concat().len() <= message.len());
+                    }
+                } else {
+                    // The end comes before a script that was said to be longer.
+                    let taken = service.take_bytes::<Vec<u8>>(request.length);
+                    assert!(taken.is_err() || request.length <= message.len());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_answer_with_and_without_an_error() {
         let (mut service, mut line) = service();
         service.answer(0, None, b"2").unwrap();

@@ -506,6 +506,30 @@ mod tests {
     }
 
     #[test]
+    fn a_damaged_answer_is_refused_or_has_the_lengths_that_it_tells() {
+        let message = answer(1, b"A B\0", b"info\0", b"result");
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        for _ in 0..400 {
+            let mut damaged = message.clone();
+            for _ in 0..3 {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                let index = random as usize % damaged.len();
+                damaged[index] = (random >> 32) as u8;
+            }
+            damaged.truncate(damaged.len() - (random >> 40) as usize % 4);
+            let (worker, mut peer) = worker();
+            peer.write_all(&damaged).unwrap();
+            drop(peer);
+            if let Ok(answer) = receive(&worker) {
+                let texts = answer.error_code.len() + answer.error_info.len() + answer.result.len();
+                assert!(texts <= damaged.len() - ANSWER_HEAD, "{damaged:?}");
+            }
+        }
+    }
+
+    #[test]
     fn answers_that_do_not_come_whole() {
         let (worker, mut peer) = worker();
         let nothing = worker.receive::<Vec<u8>>(Wait::Until(Instant::now()), Duration::ZERO);

@@ -176,23 +176,61 @@ impl Native for Attached {
             home::release(channel, self);
             let Some(exchange) = inner.exchange.take() else { return };
             inner.machine.over(exchange.outcome_detached(), Instant::now());
-            run_rest(interp, exchange, std::mem::take(&mut inner.pipeline), self.hooks);
+            rest(interp, exchange, std::mem::take(&mut inner.pipeline), self.hooks);
         }
     }
 
     fn farewell(&self, _: &Arc<Channel>) {}
 }
 
-/// Runs what is left of an exchange whose connection was given away: traces.
-fn run_rest(interp: Interp, mut exchange: Box<Exchange>, mut pipeline: Pipeline, hooks: Hooks) {
-    while let Some(run) = pipeline.next(&mut exchange) {
-        let script = scripts::get(&run);
-        current::push(exchange);
-        let (completion, code) = Prepared::run_alone(interp, &script);
-        let Some(back) = current::pop() else { return };
-        exchange = back;
-        (hooks.sync)(interp, &mut exchange);
-        pipeline.finished(&mut exchange, &run, &InInterp::new(interp, code, completion));
+/// An exchange whose connection was given away, with traces that have still to
+/// run, the first of them.
+struct Rest {
+    interp: Interp,
+    exchange: Box<Exchange>,
+    pipeline: Pipeline,
+    run: Run,
+    hooks: Hooks,
+}
+
+thread_local!(static RESTS: RefCell<Vec<Rest>> = const { RefCell::new(Vec::new()) });
+
+/// The command that runs them: `run_rests`.
+pub const RESTS_COMMAND: &str = "::ns_connchan::traces";
+
+/// Sees to what is left of an exchange whose connection was given away.
+fn rest(interp: Interp, mut exchange: Box<Exchange>, mut pipeline: Pipeline, hooks: Hooks) {
+    match pipeline.next(&mut exchange) {
+        None => (hooks.cleanup)(interp, &mut exchange),
+        Some(run) => {
+            // Not now: the home is in the middle of a slice.
+            RESTS.with_borrow_mut(|rests| rests.push(Rest { interp, exchange, pipeline, run, hooks }));
+            let saved = interp.result();
+            interp.call(&["::after", "0", RESTS_COMMAND].map(Obj::from_str));
+            interp.set_result(&saved);
+        }
     }
-    (hooks.cleanup)(interp, &mut exchange);
+}
+
+/// Runs the traces that have still to run in an interpreter.
+pub fn run_rests(interp: Interp) {
+    loop {
+        let next = RESTS.with_borrow_mut(|rests| {
+            let index = rests.iter().position(|rest| rest.interp == interp)?;
+            Some(rests.remove(index))
+        });
+        let Some(Rest { mut exchange, mut pipeline, run, hooks, .. }) = next else { return };
+        let mut next = Some(run);
+        while let Some(run) = next {
+            let script = scripts::get(&run);
+            current::push(exchange);
+            let (completion, code) = Prepared::run_alone(interp, &script);
+            let Some(back) = current::pop() else { return };
+            exchange = back;
+            (hooks.sync)(interp, &mut exchange);
+            pipeline.finished(&mut exchange, &run, &InInterp::new(interp, code, completion));
+            next = pipeline.next(&mut exchange);
+        }
+        (hooks.cleanup)(interp, &mut exchange);
+    }
 }

@@ -5,7 +5,7 @@
 //! has a `*`. The handler whose directory is deepest wins; in one directory a
 //! filter wins over the plain entry, and the filter with more literal
 //! characters over the others. Reading is for every request, changes are rare:
-//! the table is replaced as a whole.
+//! whoever looks something up holds the table as it was.
 
 use super::constraints::Constraints;
 use super::request::Request;
@@ -216,9 +216,8 @@ fn table() -> Arc<Table> {
 
 fn change(change: impl FnOnce(&mut Table)) {
     let mut slot = TABLE.write();
-    let mut table = slot.as_deref().cloned().unwrap_or_else(initial);
-    change(&mut table);
-    *slot = Some(Arc::new(table));
+    // Copied only while a request is being looked up elsewhere.
+    change(Arc::make_mut(slot.get_or_insert_with(|| Arc::new(initial()))));
 }
 
 /// Registers what answers `method` at `url`. A URL with a query or fragment is

@@ -445,10 +445,8 @@ impl Exchange {
         if framing == Framing::Chunked {
             out.extend_from_slice(b"transfer-encoding: chunked\r\n");
         }
-        for index in 1..OWN.len() {
-            if !placed[index] {
-                self.push_own(out, index, framing);
-            }
+        for (index, _) in placed.iter().enumerate().skip(1).filter(|(_, placed)| !**placed) {
+            self.push_own(out, index, framing);
         }
         let settings = &self.connection.driver.settings;
         for (name, value) in &settings.extra_headers {

@@ -43,6 +43,13 @@ pub fn object(run: &Run) -> Obj {
     })
 }
 
+/// Gives back what this thread has kept: its interpreter is deleted.
+pub fn forget(_: Interp) {
+    let kept = SCRIPTS.with_borrow_mut(|scripts| std::mem::take(&mut **scripts));
+    let objects = OBJECTS.with_borrow_mut(|objects| std::mem::take(&mut **objects));
+    drop((kept, objects));
+}
+
 /// How a script has ended that was evaluated in an interpreter.
 pub struct InInterp {
     interp: Interp,

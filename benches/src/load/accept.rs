@@ -4,6 +4,8 @@
 //! processor each. So this does without epoll: the connections in flight are answered in about the order in
 //! which they were made, and waiting for the oldest one is enough. Closing resets the connection (a linger
 //! time of 0), lest ports stay in TIME_WAIT.
+//!
+//! With `path=P` it is an HTTP request in place of the byte, and a response that the server ends by closing.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -18,18 +20,22 @@ use crate::args::Args;
 use crate::{sys, Result};
 
 pub fn main(arguments: &[String]) -> Result<Vec<Results>> {
-    let keys = [&Plan::KEYS[..], &["parallel"]].concat();
+    let keys = [&Plan::KEYS[..], &["parallel", "path"]].concat();
     let args = Args::parse(arguments, &keys, &[])?;
     let plan = Plan::from_args(&args)?;
     let parallel: usize = args.require("parallel")?;
     if parallel == 0 {
         return Err("parallel must be at least 1".into());
     }
+    let request = args.get::<String>("path")?.map(|path| {
+        format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").into_bytes()
+    });
     let mut flights = Vec::new();
     for (number, &port) in plan.ports.iter().enumerate() {
         let parallel = sys::connections_possible(parallel, plan.pid(number))?;
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into();
-        flights.push(Flight { server, parallel, waiting: VecDeque::with_capacity(parallel), next_byte: 0 });
+        let (waiting, request) = (VecDeque::with_capacity(parallel), request.clone());
+        flights.push(Flight { server, parallel, waiting, next_byte: 0, request });
     }
     watchdog::start();
 
@@ -52,6 +58,8 @@ struct Flight {
     /// Connections whose answer is awaited, with the byte that they sent.
     waiting: VecDeque<(Socket, u8)>,
     next_byte: u8,
+    /// What is sent in place of the byte.
+    request: Option<Vec<u8>>,
 }
 
 impl Target for Flight {
@@ -85,7 +93,10 @@ impl Flight {
         let mut socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
         socket.set_linger(Some(Duration::ZERO))?;
         socket.connect(&self.server).map_err(|error| format!("connecting: {error}"))?;
-        socket.write_all(&[self.next_byte])?;
+        match &self.request {
+            Some(request) => socket.write_all(request)?,
+            None => socket.write_all(&[self.next_byte])?,
+        }
         self.waiting.push_back((socket, self.next_byte));
         self.next_byte = self.next_byte.wrapping_add(1);
         Ok(())
@@ -93,6 +104,15 @@ impl Flight {
 
     fn land(&mut self) -> Result<()> {
         let Some((mut socket, byte)) = self.waiting.pop_front() else { return Ok(()) };
+        if self.request.is_some() {
+            let mut response = Vec::new();
+            socket.read_to_end(&mut response).map_err(|error| format!("waiting for a response: {error}"))?;
+            if !response.starts_with(b"HTTP/1.") || response.get(8..13) != Some(b" 200 ") {
+                return Err("not the response that is wanted".into());
+            }
+            watchdog::answered();
+            return Ok(());
+        }
         let mut answer = [0];
         socket.read_exact(&mut answer).map_err(|error| format!("waiting for an echo: {error}"))?;
         if answer[0] != byte {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! load echo      port=P conns=N size=S seconds=T ?tls|ws|wstext? ?idle=I? ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
-//! load accept    port=P parallel=K seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
+//! load accept    port=P parallel=K seconds=T ?path=/F? ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
 //! load get       port=P conns=N path=/F seconds=T ?tls? ?bytes? ?accept=C? ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
 //! load handshake port=P parallel=K seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?
 //! load broadcast port=P receivers=N size=S seconds=T ?warmup=W? ?slice=L? ?passes=M? ?pid=PID?

@@ -160,21 +160,25 @@ impl Install {
     /// Whether the interpreter and the package of others that this server needs are there.
     pub fn has(&self, kind: Kind, transport: Transport) -> bool {
         match (kind, transport) {
-            (Kind::Nginx, Transport::Files { .. } | Transport::Http | Transport::Https) => {
-                self.nginx.is_some()
-            }
+            (
+                Kind::Nginx,
+                Transport::Files { .. } | Transport::Http | Transport::Https | Transport::HttpOnce,
+            ) => self.nginx.is_some(),
             (Kind::Nginx, _) => false,
             (Kind::Connchan86 | Kind::Connchan90, Transport::Files { .. }) => self.tclsh(kind).is_some(),
             (_, Transport::Files { .. }) => false,
-            (Kind::Bare, _) => true,
+            (Kind::Bare, transport) => transport != Transport::HttpOnce,
             (Kind::Bare90, _) => {
                 matches!(transport, Transport::Tls | Transport::Https) && self.libraries90.is_some()
             }
             (Kind::Python, Transport::WebSocket | Transport::Broadcast) => self.python.is_some(),
             (Kind::Python, _) => false,
             (Kind::Threads86 | Kind::Threads90, transport) => {
-                matches!(transport, Transport::Http | Transport::Https) && self.tclsh(kind).is_some()
+                matches!(transport, Transport::Http | Transport::Https | Transport::HttpOnce)
+                    && self.tclsh(kind).is_some()
             }
+            (Kind::Fileevent86, Transport::HttpOnce) => self.has_httpd(),
+            (Kind::Fileevent90, Transport::HttpOnce) => false,
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::Https) => false,
             (Kind::Fileevent86, Transport::WebSocket) => self.tcllib_version().is_some(),
             (Kind::Fileevent90, Transport::WebSocket) => false,
@@ -182,6 +186,11 @@ impl Install {
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::Tls) => self.tcl_tls_version(kind).is_some(),
             _ => self.tclsh(kind).is_some(),
         }
+    }
+
+    /// Whether 8.6 has tcllib's httpd.
+    fn has_httpd(&self) -> bool {
+        self.tclsh86.as_ref().is_some_and(|t| ask(&t.program, None, "puts [package require httpd]").is_ok())
     }
 
     fn tclsh(&self, kind: Kind) -> Option<&Tclsh> {
@@ -239,12 +248,12 @@ impl Install {
             (_, Transport::Files { .. }) => "benches/files.tcl",
             (Kind::Python, _) => "benches/websockets-peer.py",
             (Kind::Nginx, _) => "benches/nginx-hello",
+            (Kind::Fileevent86 | Kind::Fileevent90, Transport::HttpOnce) => "benches/tcllib-httpd.tcl",
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::Http | Transport::Https) => {
                 "benches/fileevent-http.tcl"
             }
-            (_, Transport::Http | Transport::Https) | (Kind::Threads86 | Kind::Threads90, _) => {
-                "benches/http-hello.tcl"
-            }
+            (_, Transport::Http | Transport::Https | Transport::HttpOnce)
+            | (Kind::Threads86 | Kind::Threads90, _) => "benches/http-hello.tcl",
             (Kind::Connchan86 | Kind::Connchan90, Transport::WebSocket) => "examples/ws-echo.tcl",
             (Kind::Connchan86 | Kind::Connchan90, Transport::Broadcast) => "benches/ws-broadcast.tcl",
             (Kind::Fileevent86 | Kind::Fileevent90, Transport::WebSocket | Transport::Broadcast) => {
@@ -292,7 +301,7 @@ impl Install {
                 let mut command = self.bare(kind).ok_or("no such libraries")?;
                 command.arg(match transport {
                     Transport::Plain | Transport::Tls => "bare-echo",
-                    Transport::Http | Transport::Https => "bare-http",
+                    Transport::Http | Transport::Https | Transport::HttpOnce => "bare-http",
                     Transport::WebSocket => "bare-ws",
                     Transport::Broadcast | Transport::Files { .. } => "bare-send",
                 });

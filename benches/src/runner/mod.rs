@@ -71,6 +71,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
         broadcast_kinds: Vec::new(),
         http_kinds: Vec::new(),
         https_kinds: Vec::new(),
+        once_kinds: Vec::new(),
         file_kinds: Vec::new(),
         failures: Vec::new(),
         options,
@@ -82,6 +83,7 @@ pub fn main(arguments: &[String]) -> Result<()> {
     run.broadcast_kinds = run.find_kinds(Transport::Broadcast);
     run.http_kinds = run.find_kinds(Transport::Http);
     run.https_kinds = run.find_kinds(Transport::Https);
+    run.once_kinds = run.find_kinds(Transport::HttpOnce);
     run.file_kinds = run.find_kinds(Part::Files.transport());
     for round in 0..run.options.rounds {
         run.round(round);
@@ -109,6 +111,8 @@ struct Run {
     http_kinds: Vec<Kind>,
     /// The same over TLS.
     https_kinds: Vec<Kind>,
+    /// Those that speak HTTP on a connection for each request.
+    once_kinds: Vec<Kind>,
     /// Those that can serve files.
     file_kinds: Vec<Kind>,
     findings: Findings,
@@ -123,7 +127,8 @@ struct Run {
 impl Run {
     fn find_kinds(&mut self, transport: Transport) -> Vec<Kind> {
         let mut kinds = Vec::new();
-        if !self.options.needs(transport) {
+        let part_of = if transport == Transport::HttpOnce { Transport::Http } else { transport };
+        if !self.options.needs(part_of) {
             return kinds;
         }
         for kind in Kind::ALL {
@@ -212,7 +217,10 @@ impl Run {
                     }
                 }
                 Part::Support => self.measure_support(round),
-                Part::Http => self.compare_http(round, Transport::Http),
+                Part::Http => {
+                    self.compare_http(round, Transport::Http);
+                    self.compare_http_once(round);
+                }
                 Part::Https => self.compare_http(round, Transport::Https),
                 Part::Files => self.compare_files(round),
                 Part::WsMemory => {
@@ -235,6 +243,7 @@ impl Run {
             Transport::Broadcast => &self.broadcast_kinds,
             Transport::Http => &self.http_kinds,
             Transport::Https => &self.https_kinds,
+            Transport::HttpOnce => &self.once_kinds,
             Transport::Files { .. } => &self.file_kinds,
         };
         let kinds = in_order_of_round(kinds, round);
@@ -360,6 +369,14 @@ impl Run {
             }
             self.compare(round, scenario, &mode, &mut servers);
         }
+    }
+
+    fn compare_http_once(&mut self, round: usize) {
+        self.progress(round, Scenario::HttpOnce);
+        let mut servers = self.start_all(round, Transport::HttpOnce);
+        let parallel = format!("parallel={CONNECTIONS_IN_FLIGHT}");
+        let mode = ["accept".into(), "path=/hello".into(), parallel];
+        self.compare(round, Scenario::HttpOnce, &mode, &mut servers);
     }
 
     fn compare_broadcast(&mut self, round: usize) {

@@ -278,7 +278,18 @@ fn http(run: &Run, tls: bool) -> String {
         }
     }
     let title = if tls { "HTTPS" } else { "HTTP" };
-    format!("\n## {title}: requests on connections that are kept\n\n{}", table.text())
+    let mut text = format!("\n## {title}: requests on connections that are kept\n\n{}", table.text());
+    if !tls {
+        let mut table = Table::new(&RATE_HEADERS);
+        table.rename(0, "in flight");
+        table.rename(3, "of tcllib");
+        for &kind in &run.once_kinds {
+            let in_flight = super::CONNECTIONS_IN_FLIGHT.to_string();
+            rate_row(run, &mut table, &in_flight, Scenario::HttpOnce, kind, Kind::Fileevent86);
+        }
+        let _ = write!(text, "\n## HTTP: a connection for each request\n\n{}", table.text());
+    }
+    text
 }
 
 fn ws_memory(run: &Run) -> String {

@@ -5,6 +5,9 @@ use std::borrow::Cow;
 
 /// The charset that a MIME type names.
 pub fn of_type(mime_type: &str) -> Option<&str> {
+    if !mime_type.contains('=') {
+        return None;
+    }
     let lower = mime_type.to_ascii_lowercase();
     let mut from = 0;
     while let Some(at) = lower[from..].find("charset") {
@@ -25,7 +28,7 @@ pub fn of_type(mime_type: &str) -> Option<&str> {
 pub fn with_charset<'a>(mime_type: &'a str, default: &'a str) -> (Cow<'a, str>, &'a str) {
     match of_type(mime_type) {
         Some(charset) => (Cow::Borrowed(mime_type), charset),
-        None => (Cow::Owned(format!("{mime_type}; charset={default}")), default),
+        None => (Cow::Owned([mime_type, "; charset=", default].concat()), default),
     }
 }
 

@@ -15,7 +15,7 @@ mod writer;
 
 use crate::base::{Error, Result};
 use crate::commands::ns_set;
-use crate::server::attached::Hooks;
+use crate::server::attached::{run_rests, Hooks, RESTS_COMMAND};
 use crate::server::current;
 use crate::server::exchange::{Exchange, State};
 use crate::tcl::command::CommandProc;
@@ -64,6 +64,10 @@ pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
     ("ns_url2file", files::ns_url2file),
     ("ns_write", write::ns_write),
     ("ns_writefp", files::ns_writefp),
+    (RESTS_COMMAND, |interp, _| {
+        run_rests(interp);
+        Ok(())
+    }),
     ("ns_writer", writer::command),
     ("::ns_connchan::adp", adp::adp),
     ("::ns_connchan::fastpath", files::fastpath),

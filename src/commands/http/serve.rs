@@ -10,9 +10,9 @@ use crate::net::tls::{Server, ServerSettings};
 use crate::server::attached::Listening;
 use crate::server::driver::{Driver, Place};
 use crate::server::pool::{is_connection_thread, Queue};
-use crate::server::remote;
+use crate::server::{remote, scripts};
 use crate::tcl::args::{Kind, Opt, Parsed, Syntax};
-use crate::tcl::{Failure, Interp, Obj, Outcome};
+use crate::tcl::{lifetime, Failure, Interp, Obj, Outcome};
 use crate::threads::{Counts, Pool, Setup};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -124,7 +124,8 @@ fn start_threads(
     let server = config::server_name();
     for number in 0..threads {
         let mut setup = Setup::new(interp, format!("-conn:{server}:{number}-"), init);
-        setup.prepare = Some(Arc::new(|_| {
+        setup.prepare = Some(Arc::new(|interp| {
+            lifetime::on_delete(interp, scripts::forget);
             register::begin_initializing();
             Ok(())
         }));

@@ -122,7 +122,7 @@ pub(super) fn parse(interp: Interp, name: &[Obj], args: &[Obj]) -> Result<Asked>
     let https = url.scheme.eq_ignore_ascii_case("https");
     let size = |index: usize| -> Result<Option<u64>> {
         let size = parsed.options[index].map(|value| memory_size::parse(&value.obj.text())).transpose()?;
-        Ok(size.and_then(|size| u64::try_from(size).ok()))
+        Ok(size)
     };
     let payload = payload(interp, &parsed)?;
     let method = parsed.text(METHOD).unwrap_or_else(|| "GET".into());

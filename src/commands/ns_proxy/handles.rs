@@ -89,29 +89,44 @@ pub fn get(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
 }
 
 /// Gives each handle a worker that is ready. New processes start all at the
-/// same time.
+/// same time, and so do their init scripts. After a failure no worker is left
+/// that was not initialised.
 fn make_ready(handles: &[Arc<Handle>], own: crate::proxy::handle::Own) -> Result<(), Problem> {
-    let mut new = Vec::new();
-    let mut failure = None;
+    let mut unready = Vec::new();
+    let outcome = start_all(handles, own, &mut unready);
+    if outcome.is_err() {
+        unready.into_iter().for_each(Handle::discard);
+    }
+    outcome
+}
+
+/// The steps of starting, each for all handles; those that are not through stay
+/// in `unready`.
+fn start_all<'a>(
+    handles: &'a [Arc<Handle>],
+    own: crate::proxy::handle::Own,
+    unready: &mut Vec<&'a Handle>,
+) -> Result<(), Problem> {
     for handle in handles {
-        match handle.begin(own) {
-            Ok(true) => new.push(handle),
-            Ok(false) => {}
-            Err(problem) => {
-                failure = Some(problem);
-                break;
-            }
+        if handle.begin(own)? {
+            unready.push(handle);
         }
     }
-    for handle in new {
-        if failure.is_some() {
-            // No worker is left that was never initialised.
-            handle.discard();
-        } else if let Err(problem) = handle.complete(own) {
-            failure = Some(problem);
+    for handle in unready.iter() {
+        handle.greet(own)?;
+    }
+    let mut with_init = Vec::new();
+    for handle in unready.iter() {
+        if handle.begin_init()? {
+            with_init.push(*handle);
         }
     }
-    failure.map_or(Ok(()), Err)
+    *unready = with_init;
+    while let Some(handle) = unready.first() {
+        handle.end_init()?;
+        unready.remove(0);
+    }
+    Ok(())
 }
 
 /// `ns_proxy eval proxyId script ?timeout?`
