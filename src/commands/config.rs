@@ -5,6 +5,7 @@ use super::ns_set;
 use crate::base::set::NsSet;
 use crate::base::{config, Error};
 use crate::commands::server;
+use crate::server::current;
 use crate::tcl::args::{word, Kind, Opt, Syntax};
 use crate::tcl::command::CommandProc;
 use crate::tcl::evaluating::{pass_on, EvaluatingProc, Evaluation, Step};
@@ -212,7 +213,7 @@ fn ns_configsection(interp: Interp, words: &[Obj]) -> Outcome {
 }
 
 /// `ns_driversection ?-server server? ?-driver driver?`: where the settings of a
-/// driver are.
+/// driver are, by default of the one of the current request.
 fn ns_driversection(interp: Interp, words: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<2, 0> = Syntax {
         options: [
@@ -225,7 +226,8 @@ fn ns_driversection(interp: Interp, words: &[Obj]) -> Outcome {
     };
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
     let server = parsed.text(0).unwrap_or_else(config::server_name);
-    let driver = parsed.text(1).unwrap_or_else(|| "nssock".to_owned());
+    let of_request = || current::with(|exchange| exchange.connection.driver.name.to_owned());
+    let driver = parsed.text(1).or_else(of_request).unwrap_or_else(|| "nssock".to_owned());
     let section = if config::get("ns/modules", &driver).is_some() {
         format!("ns/module/{driver}")
     } else if config::get(&format!("ns/server/{server}/modules"), &driver).is_some() {
