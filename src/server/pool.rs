@@ -7,6 +7,8 @@ use super::exchange::Exchange;
 use super::pipeline::{Pipeline, Run};
 use super::remote::Dispatcher;
 use super::scripts::{self, InInterp};
+use crate::base::log;
+use crate::jobs::blueprint;
 use crate::tcl::script::Completion;
 use crate::tcl::{Interp, Obj};
 use crate::threads::{Job, Pool, Task};
@@ -15,6 +17,8 @@ use std::cell::Cell;
 thread_local! {
     /// The thread is one of a driver's: it may wait for peers.
     static IS_CONNECTION_THREAD: Cell<bool> = const { Cell::new(false) };
+    /// Scripts of `ns_eval` that this thread has evaluated.
+    static TOLD: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Whether the calling thread answers requests and nothing else.
@@ -50,6 +54,7 @@ impl Dispatcher for Queue {
                 exchange: Some(exchange),
                 pipeline: Pipeline::default(),
                 run: None,
+                telling: false,
                 hooks,
             }))
         });
@@ -70,12 +75,20 @@ struct Answering {
     pipeline: Pipeline,
     /// The script that runs.
     run: Option<Run>,
+    /// What runs is what `ns_eval` has told all threads.
+    telling: bool,
     hooks: Hooks,
 }
 
 impl Task for Answering {
     fn next(&mut self, interp: Interp) -> Option<Obj> {
         let mut exchange = self.exchange.take()?;
+        if let Some((script, count)) = blueprint::replays_since(TOLD.get()) {
+            TOLD.set(count);
+            self.telling = true;
+            self.exchange = Some(exchange);
+            return Some(Obj::from_str(&script));
+        }
         match self.pipeline.next(&mut exchange) {
             Some(run) => {
                 let script = scripts::object(&run);
@@ -98,6 +111,13 @@ impl Task for Answering {
     }
 
     fn ended(&mut self, interp: Interp, completion: Completion, code: i32) {
+        if std::mem::take(&mut self.telling) {
+            if let Completion::Error(message) = completion {
+                let error = interp.script_error(message);
+                log::write(log::ERROR, &format!("{}\n    (context: ns_eval)", error.info));
+            }
+            return;
+        }
         let Some(mut exchange) = current::pop() else { return };
         (self.hooks.sync)(interp, &mut exchange);
         if let Some(run) = self.run.take() {

@@ -5,7 +5,7 @@ namespace eval ::background {}
 
 proc ::background::queue {script} {
     if {"q1" ni [ns_job queues]} {
-        ns_job create q1
+        catch {ns_job create q1}     ;# another thread may have been first
     }
     return [ns_job queue -detached q1 $script]
 }
