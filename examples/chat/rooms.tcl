@@ -91,6 +91,7 @@ proc chat::event {channel event data} {
 
 proc chat::hear {channel data} {
     variable token
+    variable person
     set fields [lassign [split $data \n] verb]
     if {![allowed $channel]} {
         set reason "You are faster than this chat allows."
@@ -103,6 +104,10 @@ proc chat::hear {channel data} {
     }
     set count [llength $fields]
     if {$verb eq "ping" && $count == 1} {
+        # It has heard what it was told when it came: that may have been lost with a connection.
+        if {[info exists token($channel)]} {
+            dict set person($token($channel)) note {}
+        }
         tell $channel pong [string range [lindex $fields 0] 0 20]
     } elseif {$verb eq "hello" && $count == 5} {
         hello $channel {*}$fields
@@ -184,7 +189,6 @@ proc chat::hello {channel who name where seenEpoch last} {
             catch {ws::unsubscribe $old chat}
         }
         dict set person($who) timer {}
-        dict set person($who) note {}
     } else {
         set note {}
         set person($who) [dict create name $name room {} timer {} note {}]
