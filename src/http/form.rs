@@ -1,7 +1,7 @@
 //! Forms: queries, bodies of type `application/x-www-form-urlencoded` and
 //! `multipart/form-data` (RFC 7578).
 
-use super::target::decode;
+use super::percent::{decode, Part};
 use memchr::memmem;
 
 /// Fields that a form may have, so that no request costs too much.
@@ -32,8 +32,7 @@ pub struct Form {
 }
 
 fn component(text: &str) -> String {
-    let text = if text.contains('+') { text.replace('+', " ") } else { text.to_owned() };
-    String::from_utf8_lossy(&decode(&text)).into_owned()
+    String::from_utf8_lossy(&decode(Part::Query, text)).into_owned()
 }
 
 impl Form {

@@ -1,6 +1,7 @@
 //! Request targets: path and query, decoding, and the normal form of a path by
 //! which requests find their handlers (spec/http.md 2.3).
 
+use super::percent::{self, Part};
 use super::request_head::Fault;
 use std::borrow::Cow;
 
@@ -14,23 +15,7 @@ pub fn decode(text: &str) -> Cow<'_, [u8]> {
     if !text.contains('%') {
         return Cow::Borrowed(text.as_bytes());
     }
-    let bytes = text.as_bytes();
-    let digit = |at: usize| bytes.get(at).and_then(|b| (*b as char).to_digit(16));
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        match (bytes[at], digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high << 4 | low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    Cow::Owned(out)
+    Cow::Owned(percent::decode(Part::Path, text))
 }
 
 /// The decoded components of a path as sent, not normalised: of `/a//x/` they
