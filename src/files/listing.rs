@@ -8,6 +8,7 @@
 //! text and percent-encoded in links, and nothing of them is in the script.
 
 use super::settings::Listing;
+use crate::http::html::quote;
 use crate::http::percent::encode_path;
 use crate::net::beneath::{Entry, Stamp};
 use crate::net::sys::local_time;
@@ -113,7 +114,7 @@ impl Page<'_> {
         if directory {
             link.push('/');
         }
-        escaped(&link)
+        quote(&link)
     }
 }
 
@@ -133,7 +134,7 @@ fn is_directory(entry: &Entry) -> bool {
 /// A name as text of a page; directories have a slash at their end. Bytes that
 /// are no UTF-8 are shown as the replacement character.
 fn shown_name(entry: &Entry) -> String {
-    let mut name = escaped(&String::from_utf8_lossy(&entry.name));
+    let mut name = quote(&String::from_utf8_lossy(&entry.name));
     if is_directory(entry) {
         name.push('/');
     }
@@ -208,22 +209,6 @@ fn summary(entries: &[Entry]) -> String {
     } else {
         parts.join(" \u{b7} ")
     }
-}
-
-/// Text for a page or an attribute.
-pub fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&#34;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@
 
 use super::exchange::Exchange;
 use super::handlers::Action;
-use super::pages::{self, escape_html};
+use super::pages;
 use super::pipeline;
 use super::response::Payload;
 use crate::files::variant::Coding;
 use crate::files::{answer, media, Answer, Asked, Settings, Source, Stop};
 use crate::http::conditional::Conditions;
+use crate::http::html::quote;
 use crate::http::percent::encode_path;
 use std::borrow::Cow;
 use std::io;
@@ -149,7 +150,7 @@ pub fn to_directory(exchange: &mut Exchange) -> bool {
         location.push('?');
         location.push_str(exchange.query());
     }
-    let message = format!("<a href=\"{}\">The requested URL has moved here.</a>", escape_html(&location));
+    let message = format!("<a href=\"{}\">The requested URL has moved here.</a>", quote(&location));
     exchange.respond_page(302, "Found", &message, &[("location", &location)])
 }
 

@@ -4,6 +4,7 @@
 use super::driver::Driver;
 use super::exchange::Exchange;
 use super::settings::SERVER;
+use crate::http::html::quote;
 use crate::http::request_head::Fault;
 
 /// Title and message of the page for a status.
@@ -33,25 +34,9 @@ pub fn text(status: u16) -> (&'static str, &'static str) {
     }
 }
 
-/// Escapes what has a meaning in HTML.
-pub fn escape_html(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&#34;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// A page: `title` is text, `message` HTML.
 pub fn page(driver: &Driver, status: u16, title: &str, message: &str) -> String {
-    let title = escape_html(title);
+    let title = quote(title);
     let mut html = format!(
         "<!DOCTYPE html>\n<html lang='en'>\n<head>\n  <meta charset='UTF-8'>\n  \
          <meta name='viewport' content='width=device-width, initial-scale=1.0'>\n  \
@@ -60,7 +45,7 @@ pub fn page(driver: &Driver, status: u16, title: &str, message: &str) -> String 
     if driver.settings.notice_detail && driver.settings.server_header.is_some() {
         html.push_str(&format!(
             "<p style='text-align: right; font-size: small; font-style: italic;'>{SERVER} on {}</p>\n",
-            escape_html(&driver.location())
+            quote(&driver.location())
         ));
     }
     // Some browsers show a page of their own in place of a short one.

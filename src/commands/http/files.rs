@@ -3,7 +3,7 @@
 
 use super::respond::STATUS;
 use super::status::{return_status, run_here};
-use super::{adp, send, sender, with_exchange, Sender};
+use super::{adp, may_send, send, sender, with_exchange, Sender};
 use crate::base::{log, Error, Result};
 use crate::files::listing::Page;
 use crate::files::settings::Listing;
@@ -40,13 +40,8 @@ pub(super) fn ns_returnfile(interp: Interp, words: &[Obj]) -> Outcome {
 
 /// Sends a file as the response.
 pub(super) fn respond_file(interp: Interp, status: u16, media_type: &str, path: &str) -> Result<()> {
-    match sender(interp)? {
-        Sender::Ready => {}
-        Sender::Refused => {
-            interp.set_result(&Obj::from_int(0));
-            return Ok(());
-        }
-        Sender::Ignored => return Ok(()),
+    if !may_send(interp)? {
+        return Ok(());
     }
     let settings = Settings::current();
     let source = Source::anywhere(Path::new(path));
@@ -113,13 +108,8 @@ pub(super) fn respond_channel(
     name: &Obj,
     length: u64,
 ) -> Result<()> {
-    match sender(interp)? {
-        Sender::Ready => {}
-        Sender::Refused => {
-            interp.set_result(&Obj::from_int(0));
-            return Ok(());
-        }
-        Sender::Ignored => return Ok(()),
+    if !may_send(interp)? {
+        return Ok(());
     }
     let source = channel::Source::find(interp, name)?;
     let fields = [("content-type", media_type)];

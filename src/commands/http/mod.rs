@@ -144,6 +144,19 @@ pub(super) fn sender(interp: Interp) -> Result<Sender> {
     })
 }
 
+/// Whether the response may begin; else the command's result is set, and nothing
+/// is to be done.
+///
+/// # Errors
+/// As those of `sender`.
+pub(super) fn may_send(interp: Interp) -> Result<bool> {
+    let sender = sender(interp)?;
+    if let Sender::Refused = sender {
+        interp.set_result(&Obj::from_int(0));
+    }
+    Ok(matches!(sender, Sender::Ready))
+}
+
 /// Sends by `work` and sets the command's result: 1, or 0 when that failed.
 pub(super) fn send(interp: Interp, work: impl FnOnce(&mut Exchange) -> bool) -> Result<()> {
     let sent = match sender(interp)? {

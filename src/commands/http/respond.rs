@@ -1,6 +1,6 @@
 //! `ns_return` and `ns_respond`: complete responses (spec/http.md 3.5, 3.6).
 
-use super::{charset, send, sender, with_exchange, Sender};
+use super::{charset, may_send, send, with_exchange};
 use crate::base::set::NsSet;
 use crate::base::{log, Error, Result};
 use crate::commands::ns_set;
@@ -91,13 +91,8 @@ pub(super) fn ns_respond(interp: Interp, words: &[Obj]) -> Outcome {
     }
     let data = parsed.options[7].or(parsed.options[8]);
     let bodies = [parsed.options[4], parsed.options[5], parsed.options[6], data];
-    match sender(interp)? {
-        Sender::Ready => {}
-        Sender::Refused => {
-            interp.set_result(&Obj::from_int(0));
-            return Ok(());
-        }
-        Sender::Ignored => return Ok(()),
+    if !may_send(interp)? {
+        return Ok(());
     }
     if bodies.iter().flatten().count() != 1 {
         return Err(Error::new("must specify only one of -string, -file, -data or -fileid").into());

@@ -2,10 +2,11 @@
 //! (spec/http.md 3.10, 3.11).
 
 use super::respond::{return_text, STATUS};
-use super::{send, sender, with_exchange, Sender};
+use super::{may_send, send, sender, with_exchange, Sender};
 use crate::base::{log, Result};
+use crate::http::html::quote;
 use crate::http::request_head::Fault;
-use crate::server::pages::{self, escape_html};
+use crate::server::pages;
 use crate::server::pipeline::{self, Run, MAX_REDIRECTS};
 use crate::server::scripts::{self, InInterp};
 use crate::tcl::args::{word, Kind, Syntax};
@@ -133,7 +134,7 @@ pub(super) fn redirect(interp: Interp, status: u16, title: &str, text: &str, loc
     if location.chars().any(|c| c.is_ascii_control() || matches!(c, ' ' | '"' | '<' | '>' | '\\')) {
         log::write(log::WARNING, &format!("redirect to a location that is no proper URL: {location:?}"));
     }
-    let message = format!("<a href=\"{}\">{text}</a>", escape_html(location));
+    let message = format!("<a href=\"{}\">{text}</a>", quote(location));
     send(interp, |exchange| {
         exchange.output.delkey("location", crate::base::set::Match::IgnoreCase);
         exchange.respond_page(status, title, &message, &[("location", location)])
@@ -149,13 +150,8 @@ pub(super) fn ns_internalredirect(interp: Interp, words: &[Obj]) -> Outcome {
 
 /// The same, for other commands.
 pub(super) fn internal_redirect(interp: Interp, location: &str) -> Result<()> {
-    match sender(interp)? {
-        Sender::Ready => {}
-        Sender::Refused => {
-            interp.set_result(&Obj::from_int(0));
-            return Ok(());
-        }
-        Sender::Ignored => return Ok(()),
+    if !may_send(interp)? {
+        return Ok(());
     }
     let found = with_exchange(|exchange| {
         if exchange.redirects >= MAX_REDIRECTS {
