@@ -8,11 +8,11 @@
 //! the lock and must not come back here.
 
 use crate::base::{Error, Result};
+use once_cell::sync::Lazy;
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::hash_map::RandomState;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
-use std::sync::OnceLock;
+use std::hash::BuildHasher;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,63 +23,21 @@ pub enum Value {
     Number(i64),
 }
 
-/// One array.
-pub type Array = HashMap<Box<[u8]>, Value, Hashing>;
-
-/// How keys are hashed: quickly, and not to be foreseen by whoever chooses keys.
-type Hashing = BuildHasherDefault<KeyHasher>;
+/// One array. Keys may come from peers, so they are hashed as the standard
+/// library does it: in a way that cannot be foreseen.
+pub type Array = HashMap<Box<[u8]>, Value>;
 
 const SHARDS: usize = 32;
 
-type Shard = Mutex<HashMap<Box<[u8]>, Array, Hashing>>;
+type Shard = Mutex<HashMap<Box<[u8]>, Array>>;
 
-static ARRAYS: [Shard; SHARDS] =
-    [const { Mutex::new(HashMap::with_hasher(BuildHasherDefault::new())) }; SHARDS];
+static ARRAYS: Lazy<[Shard; SHARDS]> = Lazy::new(Default::default);
 
-/// Multiplies and folds eight bytes at a time, from a start that differs in
-/// every process.
-pub struct KeyHasher(u64);
+/// Says which shard an array is in.
+static HASHING: Lazy<RandomState> = Lazy::new(RandomState::new);
 
-impl Default for KeyHasher {
-    fn default() -> KeyHasher {
-        static START: OnceLock<u64> = OnceLock::new();
-        KeyHasher(*START.get_or_init(|| RandomState::new().hash_one("nsv") | 1))
-    }
-}
-
-impl KeyHasher {
-    fn mix(&mut self, word: u64) {
-        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-        let product = u128::from(self.0 ^ word) * u128::from(FACTOR);
-        self.0 = (product as u64) ^ (product >> 64) as u64;
-    }
-}
-
-impl Hasher for KeyHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        let mut words = bytes.chunks_exact(8);
-        for word in &mut words {
-            self.mix(u64::from_le_bytes(word.try_into().unwrap_or_default()));
-        }
-        let rest = words.remainder();
-        let mut last = [0; 8];
-        last[..rest.len()].copy_from_slice(rest);
-        self.mix(u64::from_le_bytes(last) ^ (bytes.len() as u64).rotate_left(56));
-    }
-
-    fn write_usize(&mut self, _length: usize) {
-        // A slice's length, which `write` has mixed in.
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-fn shard(array: &[u8]) -> MutexGuard<'static, HashMap<Box<[u8]>, Array, Hashing>> {
-    let hash = Hashing::default().hash_one(array);
-    // Not the bits by which the shard's own table goes.
-    ARRAYS[(hash >> 40) as usize % SHARDS].lock()
+fn shard(array: &[u8]) -> MutexGuard<'static, HashMap<Box<[u8]>, Array>> {
+    ARRAYS[HASHING.hash_one(array) as usize % SHARDS].lock()
 }
 
 fn lossy(text: &[u8]) -> String {
@@ -194,7 +152,7 @@ pub fn remove(array: &[u8]) -> bool {
 pub fn names(mut wanted: impl FnMut(&[u8]) -> bool) -> Vec<Box<[u8]>> {
     // `wanted` is asked without a lock: it may be slow.
     let mut names: Vec<Box<[u8]>> = Vec::new();
-    for shard in &ARRAYS {
+    for shard in &*ARRAYS {
         names.extend(shard.lock().keys().cloned());
     }
     names.retain(|name| wanted(name));
@@ -261,7 +219,7 @@ mod tests {
     fn keys_are_spread() {
         let mut seen = std::collections::HashSet::new();
         for i in 0..10_000 {
-            seen.insert(Hashing::default().hash_one(format!("key{i}").as_bytes()) % 16_384);
+            seen.insert(HASHING.hash_one(format!("key{i}").as_bytes()) % 16_384);
         }
         // So many places that many keys take on average, and some less.
         assert!(seen.len() > 7_000, "{}", seen.len());
