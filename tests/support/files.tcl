@@ -180,8 +180,7 @@ proc rawAsk {bytes {seconds 20}} {
 
 # Starts an nginx for a folder; its url.
 proc nginxServe {folder {settings ""}} {
-    lassign [tclListener] server port
-    close $server
+    set port [freePort]
     set work [folder]
     put $work/nginx.conf "
         daemon off; master_process off; pid $work/pid; error_log $work/error.log;

@@ -275,8 +275,7 @@ proc forgetFiles {} {
 
 # Starts an nginx with this configuration of its http block, in which @ is its port; returns the port.
 proc nginxWith {configuration} {
-    lassign [tclListener] server port
-    close $server
+    set port [freePort]
     close [file tempfile folder]
     file delete $folder
     file mkdir $folder

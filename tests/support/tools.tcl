@@ -170,6 +170,18 @@ proc millisecondsFor {script} {
     return [expr {[clock milliseconds] - $start}]
 }
 
+# A port of 127.0.0.1 that nobody uses, for a program that cannot choose one itself. Not from the range that
+# the kernel gives to others at any moment.
+proc freePort {} {
+    while 1 {
+        set port [expr {10000 + int(rand() * 20000)}]
+        if {![catch {socket -server list -myaddr 127.0.0.1 $port} server]} {
+            close $server
+            return $port
+        }
+    }
+}
+
 ## Connected pairs. A peer is a plain Tcl socket, blocking, unbuffered, binary.
 
 # {channel peer}: the channel was made by connect.
