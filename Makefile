@@ -54,9 +54,13 @@ test-rust:
 test-tcl: build deps-test
 	@tests/support/each-tclsh tests/all.tcl $(TESTFLAGS)
 
+# The fuzz targets too, which are a workspace of their own.
 lint:
+	@tests/support/deps fuzz
 	$(CARGO) fmt --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	cd fuzz && $(CARGO) fmt --check
+	cd fuzz && $(CARGO) clippy --target-dir target -- -D warnings
 
 FUZZ ?= 30
 fuzz:

@@ -4,6 +4,8 @@
 pub mod chunked;
 #[path = "../../src/http/form.rs"]
 pub mod form;
+#[path = "../../src/http/percent.rs"]
+pub mod percent;
 #[path = "../../src/http/request_head.rs"]
 pub mod request_head;
 #[path = "../../src/http/target.rs"]
