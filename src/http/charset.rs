@@ -1,6 +1,8 @@
 //! Character sets by their names in HTTP, as Tcl calls them, and which of them
 //! belongs to a media type (`ns_encodingforcharset`, `ns_encodingfortype`;
-//! spec/support.md 5.5, 6.4).
+//! spec/support.md 5.5, 6.4; for text responses spec/http.md 3.4).
+
+use std::borrow::Cow;
 
 /// Charset, and Tcl's name of its encoding.
 const CHARSETS: [(&str, &str); 76] = [
@@ -110,6 +112,76 @@ pub fn encoding_of_type(media_type: &str) -> Option<&'static str> {
     }
 }
 
+/// The charset that a MIME type names.
+pub fn of_type(mime_type: &str) -> Option<&str> {
+    if !mime_type.contains('=') {
+        return None;
+    }
+    let lower = mime_type.to_ascii_lowercase();
+    let mut from = 0;
+    while let Some(at) = lower[from..].find("charset") {
+        let after = from + at + "charset".len();
+        let rest = mime_type[after..].trim_start();
+        if let Some(value) = rest.strip_prefix('=') {
+            let value = value.trim_start();
+            let quoted = value.strip_prefix('"').and_then(|v| v.split_once('"')).map(|(v, _)| v);
+            let end = value.find(|c: char| c == ';' || c.is_whitespace()).unwrap_or(value.len());
+            return Some(quoted.unwrap_or(&value[..end])).filter(|v| !v.is_empty());
+        }
+        from = after;
+    }
+    None
+}
+
+/// The MIME type of a text response, with the charset, and the charset.
+pub fn with_charset<'a>(mime_type: &'a str, default: &'a str) -> (Cow<'a, str>, &'a str) {
+    match of_type(mime_type) {
+        Some(charset) => (Cow::Borrowed(mime_type), charset),
+        None => (Cow::Owned([mime_type, "; charset=", default].concat()), default),
+    }
+}
+
+/// Tcl's name of the encoding of a charset; where it is unknown, one made by the
+/// rules that such names follow.
+pub fn encoding_name(charset: &str) -> String {
+    if let Some(name) = encoding(charset) {
+        return name.to_owned();
+    }
+    let lower = charset.to_ascii_lowercase();
+    let known = match lower.as_str() {
+        "iso-ir-6" | "iso646-us" => "ascii",
+        "iso_8859-1" | "l1" => "iso8859-1",
+        "shift-jis" => "shiftjis",
+        "gb_2312-80" => "gb2312",
+        "x-mac-roman" => "macRoman",
+        other => {
+            let number = |prefix| other.strip_prefix(prefix);
+            return match (number("iso-8859-"), number("windows-").or_else(|| number("ibm"))) {
+                (Some(number), _) => format!("iso8859-{number}"),
+                (_, Some(number)) => format!("cp{number}"),
+                _ => lower,
+            };
+        }
+    };
+    known.to_owned()
+}
+
+/// The charset's name for `ns_conn encoding` and `content-type`: that of IANA.
+pub fn charset_name(encoding: &str) -> String {
+    let lower = encoding.to_ascii_lowercase();
+    match lower.as_str() {
+        "ascii" => "us-ascii".to_owned(),
+        "shiftjis" => "shift_jis".to_owned(),
+        other => match other.strip_prefix("iso8859-") {
+            Some(number) => format!("iso-8859-{number}"),
+            None => match other.strip_prefix("cp125") {
+                Some(digit) => format!("windows-125{digit}"),
+                None => lower,
+            },
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +208,30 @@ mod tests {
         ] {
             assert_eq!(encoding_of_type(media_type), name, "{media_type}");
         }
+    }
+
+    #[test]
+    fn charsets_of_types() {
+        for (mime_type, charset) in [
+            ("text/plain", None),
+            ("text/plain; charset=iso-8859-1", Some("iso-8859-1")),
+            ("text/plain; Charset = \"utf-8\"; x=y", Some("utf-8")),
+            ("text/plain;charset=koi8-r;x", Some("koi8-r")),
+            ("text/charset", None),
+            ("a; charset=", None),
+        ] {
+            assert_eq!(of_type(mime_type), charset, "{mime_type}");
+        }
+        assert_eq!(with_charset("image/png", "utf-8").0, "image/png; charset=utf-8");
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(encoding_name("ISO-8859-2"), "iso8859-2");
+        assert_eq!(encoding_name("windows-1252"), "cp1252");
+        assert_eq!(encoding_name("ISO-2022-JP"), "iso2022-jp");
+        assert_eq!(encoding_name("l1"), "iso8859-1");
+        assert_eq!(encoding_name("windows-9999"), "cp9999");
+        assert_eq!(charset_name("iso8859-1"), "iso-8859-1");
     }
 }

@@ -1,79 +1,10 @@
-//! Charsets of text responses (spec/http.md 3.4).
+//! Text of requests and responses in their charsets, by Tcl's encodings
+//! (spec/http.md 3.4).
 
+use crate::http::charset::encoding_name;
+pub use crate::http::charset::{charset_name, of_type, with_charset};
 use crate::tcl::{Interp, Obj};
 use std::borrow::Cow;
-
-/// The charset that a MIME type names.
-pub fn of_type(mime_type: &str) -> Option<&str> {
-    if !mime_type.contains('=') {
-        return None;
-    }
-    let lower = mime_type.to_ascii_lowercase();
-    let mut from = 0;
-    while let Some(at) = lower[from..].find("charset") {
-        let after = from + at + "charset".len();
-        let rest = mime_type[after..].trim_start();
-        if let Some(value) = rest.strip_prefix('=') {
-            let value = value.trim_start();
-            let quoted = value.strip_prefix('"').and_then(|v| v.split_once('"')).map(|(v, _)| v);
-            let end = value.find(|c: char| c == ';' || c.is_whitespace()).unwrap_or(value.len());
-            return Some(quoted.unwrap_or(&value[..end])).filter(|v| !v.is_empty());
-        }
-        from = after;
-    }
-    None
-}
-
-/// The MIME type of a text response, with the charset, and the charset.
-pub fn with_charset<'a>(mime_type: &'a str, default: &'a str) -> (Cow<'a, str>, &'a str) {
-    match of_type(mime_type) {
-        Some(charset) => (Cow::Borrowed(mime_type), charset),
-        None => (Cow::Owned([mime_type, "; charset=", default].concat()), default),
-    }
-}
-
-/// Tcl's name of a charset.
-pub fn encoding_name(charset: &str) -> String {
-    let lower = charset.to_ascii_lowercase();
-    let known = match lower.as_str() {
-        "utf8" | "utf-8" => "utf-8",
-        "us-ascii" | "ascii" | "iso-ir-6" | "iso646-us" => "ascii",
-        "latin1" | "iso_8859-1" | "l1" => "iso8859-1",
-        "shift_jis" | "shift-jis" | "sjis" | "x-sjis" => "shiftjis",
-        "gb_2312-80" | "gb2312" => "gb2312",
-        "ks_c_5601-1987" => "ksc5601",
-        "x-mac-roman" | "macintosh" => "macRoman",
-        "big5" => "big5",
-        other => {
-            return if let Some(number) = other.strip_prefix("iso-8859-") {
-                format!("iso8859-{number}")
-            } else if let Some(number) = other.strip_prefix("windows-") {
-                format!("cp{number}")
-            } else if let Some(number) = other.strip_prefix("ibm") {
-                format!("cp{number}")
-            } else {
-                other.to_owned()
-            };
-        }
-    };
-    known.to_owned()
-}
-
-/// The charset's name for `ns_conn encoding` and `content-type`: that of IANA.
-pub fn charset_name(encoding: &str) -> String {
-    let lower = encoding.to_ascii_lowercase();
-    match lower.as_str() {
-        "ascii" => "us-ascii".to_owned(),
-        "shiftjis" => "shift_jis".to_owned(),
-        other => match other.strip_prefix("iso8859-") {
-            Some(number) => format!("iso-8859-{number}"),
-            None => match other.strip_prefix("cp125") {
-                Some(digit) => format!("windows-125{digit}"),
-                None => lower,
-            },
-        },
-    }
-}
 
 /// Whether Tcl knows the encoding of a charset.
 pub fn is_known(interp: Interp, charset: &str) -> bool {
@@ -162,31 +93,4 @@ fn decode_utf8(bytes: &[u8]) -> Obj {
         out.extend(chunk.invalid().iter().map(|b| char::from(*b)));
     }
     Obj::from_str(&out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn charsets_of_types() {
-        for (mime_type, charset) in [
-            ("text/plain", None),
-            ("text/plain; charset=iso-8859-1", Some("iso-8859-1")),
-            ("text/plain; Charset = \"utf-8\"; x=y", Some("utf-8")),
-            ("text/plain;charset=koi8-r;x", Some("koi8-r")),
-            ("text/charset", None),
-            ("a; charset=", None),
-        ] {
-            assert_eq!(of_type(mime_type), charset, "{mime_type}");
-        }
-        assert_eq!(with_charset("image/png", "utf-8").0, "image/png; charset=utf-8");
-    }
-
-    #[test]
-    fn names() {
-        assert_eq!(encoding_name("ISO-8859-2"), "iso8859-2");
-        assert_eq!(encoding_name("windows-1252"), "cp1252");
-        assert_eq!(charset_name("iso8859-1"), "iso-8859-1");
-    }
 }
