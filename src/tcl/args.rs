@@ -240,9 +240,9 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
         Error::usage(&self.usage(&joined(command)))
     }
 
-    /// The usage text of the command called `name`.
+    /// The usage text of the command called `name`, which may be empty.
     pub fn usage(&self, name: &str) -> String {
-        let mut text = name.to_owned();
+        let mut text = String::new();
         for option in &self.options {
             let value = match option.kind {
                 Kind::Flag => String::new(),
@@ -258,7 +258,10 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
             let (open, close) = if index < self.required { (" /", "/") } else { (" ?/", "/?") };
             text.push_str(&format!("{open}{}{close}", word.name));
         }
-        text
+        if name.is_empty() {
+            return text.trim_start().to_owned();
+        }
+        name.to_owned() + &text
     }
 }
 
