@@ -210,8 +210,7 @@ proc ::ns_connchan::blueprint::Aliases {} {
 # What a job has left behind goes: global variables, channels, and ns_sets.
 proc ::ns_connchan::cleanup {} {
     foreach name [info globals] {
-        if {![string match auto_* $name] && ![string match tcl* $name]
-            && $name ni {env argc argv argv0 errorInfo errorCode}} {
+        if {![string match auto_* $name] && ![string match tcl_* $name] && $name ni {env argc argv argv0}} {
             unset -nocomplain ::$name
         }
     }

@@ -64,6 +64,12 @@ fn engage_with(setup: impl FnOnce(&str) -> Result<Setup>) -> Result<()> {
         }
         all.crew.threads = all.crew.threads.saturating_sub(1);
     }
+    if all.crew.threads >= all.most_at_once() {
+        // One of them is done with its job and about to look for the next. It is
+        // the better one: its namespaces know what earlier jobs have left there.
+        all.crew.coming -= 1;
+        return Ok(());
+    }
     all.crew.serial += 1;
     all.crew.threads += 1;
     let name = format!("-nsjob:{}-", all.crew.serial);
@@ -151,6 +157,8 @@ struct Shift {
     replayed: usize,
     /// It has looked for a job.
     arrived: bool,
+    /// The thread has gone idle, or is no longer counted.
+    settled: bool,
 }
 
 /// A thread's memory between shifts.
@@ -176,7 +184,7 @@ enum Step {
 impl Shift {
     fn new(interp: Interp) -> Shift {
         let memory = crate::tcl::lifetime::state::<Memory>(interp);
-        Shift { step: Step::Look, job: None, replayed: memory.replayed.get(), arrived: false }
+        Shift { step: Step::Look, job: None, replayed: memory.replayed.get(), arrived: false, settled: false }
     }
 
     /// Takes a job, or goes idle.
@@ -192,6 +200,7 @@ impl Shift {
                 Some(script)
             }
             None => {
+                self.settled = true;
                 all.crew.idle.push((worker, Instant::now()));
                 let watch = !std::mem::replace(&mut all.crew.watched, true);
                 drop(all);
@@ -259,6 +268,7 @@ impl Task for Shift {
                 Some(Obj::from_str(CLEANUP))
             }
             Step::Leave => {
+                self.settled = true;
                 leave();
                 None
             }
@@ -301,6 +311,8 @@ impl Drop for Shift {
         }
         if let Some((queue, id)) = self.job.take() {
             report(&queue, &id, Err(ScriptError::from(Error::new("the job has ended its thread"))));
+        }
+        if !self.settled {
             let mut all = queues();
             all.crew.threads = all.crew.threads.saturating_sub(1);
             let waits = all.startable() > 0;
