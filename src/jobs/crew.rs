@@ -159,6 +159,8 @@ struct Shift {
     arrived: bool,
     /// The thread has gone idle, or is no longer counted.
     settled: bool,
+    /// What the job has left behind was to be removed, and that failed.
+    unclean: bool,
 }
 
 /// A thread's memory between shifts.
@@ -184,7 +186,14 @@ enum Step {
 impl Shift {
     fn new(interp: Interp) -> Shift {
         let memory = crate::tcl::lifetime::state::<Memory>(interp);
-        Shift { step: Step::Look, job: None, replayed: memory.replayed.get(), arrived: false, settled: false }
+        Shift {
+            step: Step::Look,
+            job: None,
+            replayed: memory.replayed.get(),
+            arrived: false,
+            settled: false,
+            unclean: false,
+        }
     }
 
     /// Takes a job, or goes idle.
@@ -197,6 +206,7 @@ impl Shift {
         match all.next(&worker) {
             Some((queue, id, script)) => {
                 self.job = Some((queue, id));
+                self.unclean = false;
                 Some(script)
             }
             None => {
@@ -260,7 +270,6 @@ impl Task for Shift {
                 self.step = Step::Look;
                 let memory = crate::tcl::lifetime::state::<Memory>(interp);
                 memory.replayed.set(self.replayed);
-                memory.jobs.set(memory.jobs.get() + 1);
                 let most = queues().settings.jobs_per_thread;
                 if most > 0 && memory.jobs.get() >= most {
                     self.step = Step::Leave;
@@ -282,6 +291,13 @@ impl Task for Shift {
                 // It may have loaded libraries.
                 crate::tcl::lifetime::come_first_at_process_exit();
                 self.finish(interp, completion);
+                let jobs = &crate::tcl::lifetime::state::<Memory>(interp).jobs;
+                jobs.set(jobs.get() + 1);
+                self.step = Step::Clean;
+            }
+            // The job was cancelled when it had just ended: that has hit this script.
+            Step::Look | Step::Leave if matches!(completion, Completion::Error(_)) && !self.unclean => {
+                self.unclean = true;
                 self.step = Step::Clean;
             }
             _ => {
