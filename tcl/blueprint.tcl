@@ -117,6 +117,10 @@ proc ::ns_connchan::blueprint::Definitions {namespace} {
         if {$path ne ""} {
             append script [list namespace eval $namespace [list namespace path $path]]\n
         }
+        set handler [namespace eval $namespace {namespace unknown}]
+        if {$handler ne ""} {
+            append script [list namespace eval $namespace [list namespace unknown $handler]]\n
+        }
     }
     set procs [info procs [Literal $prefix]*]
     foreach command [lsort $procs] {
