@@ -64,7 +64,7 @@ fn engage_with(setup: impl FnOnce(&str) -> Result<Setup>) -> Result<()> {
         }
         all.crew.threads = all.crew.threads.saturating_sub(1);
     }
-    if all.crew.threads >= all.most_at_once() {
+    if all.crew.threads >= all.most_threads() {
         // One of them is done with its job and about to look for the next. It is
         // the better one: its namespaces know what earlier jobs have left there.
         all.crew.coming -= 1;

@@ -216,6 +216,12 @@ impl Queues {
         self.list.iter().map(|queue| queue.max_threads).sum()
     }
 
+    /// How many threads may be of use. A queue that was made anew may have more
+    /// jobs going on than it may begin now.
+    pub(super) fn most_threads(&self) -> usize {
+        self.list.iter().map(|queue| queue.max_threads.max(queue.running)).sum()
+    }
+
     /// Notes how a job has ended. Of a detached one the outcome is returned,
     /// and how long it took.
     pub(super) fn finish(
