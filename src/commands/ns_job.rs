@@ -208,10 +208,9 @@ fn queuelist(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
 fn threadlist(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     NOTHING.parse(interp, name, args)?;
     let all = queues();
-    let most: usize = all.list.iter().map(|queue| queue.max_threads).sum();
     let (threads, idle) = all.threads();
     interp.set_result(&Obj::from_pairs([
-        ("maxthreads", Obj::from_count(most as u64)),
+        ("maxthreads", Obj::from_count(all.most_at_once() as u64)),
         ("numthreads", Obj::from_count(threads as u64)),
         ("numidle", Obj::from_count(idle as u64)),
         ("req", Obj::empty()),

@@ -225,6 +225,11 @@ impl Queues {
         self.list.iter().map(of).sum()
     }
 
+    /// How many jobs may be done at once, by all queues together.
+    pub fn most_at_once(&self) -> usize {
+        self.list.iter().map(|queue| queue.max_threads).sum()
+    }
+
     /// Notes how a job has ended. Of a detached one the outcome is returned,
     /// and how long it took.
     pub(super) fn finish(
