@@ -4,13 +4,13 @@
 //! them, in order. The next message is sent while the one before is still being delivered, so that the server never
 //! waits for us.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::Write;
 use std::time::Instant;
 
-use mio::{Events, Interest, Poll, Token};
-use socket2::SockRef;
+use mio::{Events, Interest, Poll};
 
-use super::connect::{Connector, Greet, Wire, PATIENCE, PER_SOURCE};
+use super::connect::{Connector, Greet, Received, Wire, PATIENCE, PER_SOURCE};
+use super::rounds::{receive, wait, watch};
 use super::slices::{Plan, Target, Work};
 use super::ws::{self, Opcode};
 use super::Results;
@@ -121,8 +121,7 @@ impl Room {
         let poll = Poll::new()?;
         let mut receivers = Vec::with_capacity(members.len());
         for (number, mut stream) in members.into_iter().enumerate() {
-            SockRef::from(&*stream.socket()).set_nonblocking(true)?;
-            poll.registry().register(stream.socket(), Token(number), Interest::READABLE)?;
+            watch(&poll, &mut stream, number, Interest::READABLE)?;
             receivers.push(Receiver { stream, place: Place::default() });
         }
         Ok(Room {
@@ -151,13 +150,7 @@ impl Room {
 
     /// Waits for events once and handles them.
     fn turn(&mut self) -> Result<()> {
-        match self.poll.poll(&mut self.events, Some(PATIENCE)) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
-            result => result?,
-        }
-        if self.events.is_empty() {
-            return Err(format!("the server sent nothing for {} s", PATIENCE.as_secs()).into());
-        }
+        wait(&mut self.poll, &mut self.events)?;
         for event in &self.events {
             let receiver = &mut self.receivers[event.token().0];
             self.delivered += receiver.receive(&self.messages, &mut self.buffer)?;
@@ -170,16 +163,9 @@ impl Receiver {
     /// Receives what is there; the number of messages that are whole now.
     fn receive(&mut self, messages: &[(Vec<u8>, Vec<u8>)], buffer: &mut [u8]) -> Result<usize> {
         let before = self.place.count;
-        loop {
-            let length = match self.stream.socket().read(buffer) {
-                Ok(0) => return Err("the server closed a connection".into()),
-                Ok(length) => length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(format!("receiving: {error}").into()),
-            };
+        while let Some(Received { length, more }) = receive(&mut self.stream, buffer, true)? {
             self.place.take(messages, &buffer[..length])?;
-            if length < buffer.len() {
+            if !more {
                 break;
             }
         }

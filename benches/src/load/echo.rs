@@ -6,24 +6,17 @@
 //! With the word `tls` the connections, active and idle, speak TLS; with `ws` or `wstext` they speak WebSocket, and
 //! the messages are binary ones or text.
 
-use std::io::ErrorKind;
-use std::time::Instant;
-
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
 
-use socket2::SockRef;
-
-use super::connect::{Connector, Greet, Received, Wire, PATIENCE, PER_SOURCE};
-use super::slices::{Measured, Plan, Target, Work};
+use super::connect::{Connector, Greet, Wire, PER_SOURCE};
+use super::rounds::{Exchange, Rounds};
+use super::slices::{Measured, Plan};
 use super::tls;
 use super::ws::{self, Opcode};
 use super::Results;
 use crate::args::Args;
 use crate::{sys, Result};
 
-/// Larger than the messages, so that a read that brings a whole answer is a short one.
-const READ_SIZE: usize = 65_536;
 /// Messages differ by the place in the pattern where they begin; so many places are in use.
 const PLACES: usize = 251;
 /// Of a larger piece of an answer only so many bytes at each end are compared while the time counts.
@@ -83,7 +76,7 @@ fn measure<S: Wire>(
         // The idle ones are first: the answers to the active ones prove that the server has taken all.
         let mut connector = Connector::new(port, counts.per_source, &wrap);
         idle_streams.push(connector.open(idle, Greet::Last)?);
-        loads.push(Load::new(message(counts.size), connector.open(counts.active, Greet::Last)?)?);
+        loads.push(Rounds::new(message(counts.size), connector.open(counts.active, Greet::Last)?)?);
     }
     plan.run(&mut loads)
 }
@@ -115,21 +108,6 @@ fn idle_possible(plan: &Plan, active: usize, wanted: &[usize]) -> Result<Vec<usi
     Ok(idle)
 }
 
-/// The active connections to one server.
-struct Load<S> {
-    poll: Poll,
-    events: Events,
-    buffer: Vec<u8>,
-    clients: Vec<Client<S>>,
-    /// Whether an answer is followed by the next message.
-    sending: bool,
-    /// How many answers are awaited.
-    outstanding: usize,
-    message: Message,
-    /// Nanoseconds of each round trip of this run.
-    latencies: Vec<u64>,
-}
-
 /// What is sent: `size` bytes of a fixed pattern, from a place that changes from message to message.
 struct Message {
     size: usize,
@@ -139,100 +117,50 @@ struct Message {
     compare_all: bool,
 }
 
-struct Client<S> {
-    stream: S,
-    place: usize,
-    sent: usize,
+/// Where a connection is.
+struct Place {
+    /// In the pattern.
+    message: usize,
     received: usize,
-    started: Instant,
 }
 
-impl<S: Wire> Target for Load<S> {
-    fn begin(&mut self) -> Result<()> {
-        for client in &mut self.clients {
-            client.begin(&self.message, Instant::now())?;
-        }
-        self.sending = true;
-        self.outstanding = self.clients.len();
-        Ok(())
+impl Exchange for Message {
+    /// Larger than the messages, so that a read that brings a whole answer is a short one.
+    const READ_SIZE: usize = 65_536;
+    const ANSWERS: &'static str = "answers";
+    type Place = Place;
+
+    fn place(&self, number: usize) -> Place {
+        Place { message: number % PLACES, received: 0 }
     }
 
-    fn run(&mut self, end: Instant, counting: bool) -> Result<Work> {
-        self.message.compare_all = !counting;
-        self.latencies.clear();
-        while Instant::now() < end {
-            self.turn()?;
-        }
-        Ok(Work { count: self.latencies.len(), latencies: self.latencies.clone() })
+    fn begin_run(&mut self, counting: bool) {
+        self.compare_all = !counting;
     }
 
-    fn finish(&mut self) -> Result<()> {
-        self.sending = false;
-        let end = Instant::now() + PATIENCE;
-        while self.outstanding > 0 {
-            if Instant::now() > end {
-                return Err(format!("{} answers are missing", self.outstanding).into());
-            }
-            self.turn()?;
-        }
-        Ok(())
-    }
-}
-
-impl<S: Wire> Load<S> {
-    fn new(message: Message, streams: Vec<S>) -> Result<Load<S>> {
-        let poll = Poll::new()?;
-        let mut clients = Vec::with_capacity(streams.len());
-        for (number, mut stream) in streams.into_iter().enumerate() {
-            SockRef::from(&*stream.socket()).set_nonblocking(true)?;
-            let both = Interest::READABLE | Interest::WRITABLE;
-            poll.registry().register(stream.socket(), Token(number), both)?;
-            clients.push(Client {
-                stream,
-                place: number % PLACES,
-                sent: 0,
-                received: 0,
-                started: Instant::now(),
-            });
-        }
-        Ok(Load {
-            poll,
-            events: Events::with_capacity(1024),
-            buffer: vec![0; READ_SIZE],
-            clients,
-            sending: false,
-            outstanding: 0,
-            message,
-            latencies: Vec::new(),
-        })
+    fn begin(&self, place: &mut Place) {
+        *place = Place { message: (place.message + 1) % PLACES, received: 0 };
     }
 
-    /// Waits for events once and handles them.
-    fn turn(&mut self) -> Result<()> {
-        match self.poll.poll(&mut self.events, Some(PATIENCE)) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
-            result => result?,
+    fn request(&self, place: &Place) -> &[u8] {
+        self.bytes(place.message)
+    }
+
+    fn looks(&self, _: &Place) -> bool {
+        self.compare_all
+    }
+
+    fn take(&mut self, place: &mut Place, data: &[u8], seen: bool) -> Result<bool> {
+        let awaited = &self.answer(place.message)[place.received..];
+        if data.len() > awaited.len() {
+            return Err("the server sent more than it got".into());
         }
-        if self.events.is_empty() {
-            return Err(format!("the server sent nothing for {} s", PATIENCE.as_secs()).into());
+        if seen && !self.agrees(&awaited[..data.len()], data) {
+            return Err("the server sent other bytes than it got".into());
         }
-        for event in &self.events {
-            let client = &mut self.clients[event.token().0];
-            if event.is_writable() {
-                client.send(&self.message)?;
-            }
-            if !client.receive(&self.message, &mut self.buffer)? {
-                continue;
-            }
-            let now = Instant::now();
-            self.latencies.push(now.duration_since(client.started).as_nanos() as u64);
-            if self.sending {
-                client.begin(&self.message, now)?;
-            } else {
-                self.outstanding -= 1;
-            }
-        }
-        Ok(())
+        let complete = data.len() == awaited.len();
+        place.received += data.len();
+        Ok(complete)
     }
 }
 
@@ -291,64 +219,6 @@ impl Message {
         }
         let tail = answer.len() - COMPARED_ENDS;
         sent[..COMPARED_ENDS] == answer[..COMPARED_ENDS] && sent[tail..] == answer[tail..]
-    }
-}
-
-impl<S: Wire> Client<S> {
-    /// Sends the next message.
-    fn begin(&mut self, message: &Message, now: Instant) -> Result<()> {
-        self.started = now;
-        self.place = (self.place + 1) % PLACES;
-        self.sent = 0;
-        self.received = 0;
-        self.send(message)
-    }
-
-    /// Sends what the socket takes of the rest of the message.
-    fn send(&mut self, message: &Message) -> Result<()> {
-        let bytes = message.bytes(self.place);
-        while self.sent < bytes.len() {
-            match self.stream.send(&bytes[self.sent..]) {
-                Ok(length) => self.sent += length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(format!("sending: {error}").into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Receives what is there; true when the answer is complete.
-    fn receive(&mut self, message: &Message, buffer: &mut [u8]) -> Result<bool> {
-        loop {
-            let Received { length, more } = match self.stream.receive(buffer, message.compare_all) {
-                Ok(received) => received,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                    return Err("the server closed a connection".into())
-                }
-                Err(error) => return Err(format!("receiving: {error}").into()),
-            };
-            let end = self.received + length;
-            let awaited = message.answer(self.place);
-            if end > awaited.len() {
-                return Err("the server sent more than it got".into());
-            }
-            let answer = &buffer[..length];
-            if (message.compare_all || S::LOOKS_AT_ALL)
-                && !message.agrees(&awaited[self.received..end], answer)
-            {
-                return Err("the server sent other bytes than it got".into());
-            }
-            self.received = end;
-            if length > 0 && end == awaited.len() {
-                return Ok(true);
-            }
-            if !more {
-                return Ok(false);
-            }
-        }
     }
 }
 

@@ -30,6 +30,7 @@ mod echo;
 mod get;
 mod handshake;
 mod idle;
+mod rounds;
 mod slices;
 mod tls;
 mod watchdog;
