@@ -577,7 +577,7 @@ mod tests {
     #[test]
     fn ratios_are_lower_bounds_and_bytes_upper_ones() {
         let aims = aims();
-        assert_eq!(aims.len(), 2 * 37);
+        assert_eq!(aims.len(), 2 * 39);
         let ratio = aims.iter().find(|aim| aim.bound == 0.85).unwrap();
         assert!(ratio.is_met_by(0.85, 0.0) && !ratio.is_met_by(0.84, 1e9));
         let bytes = aims.iter().find(|aim| aim.scenario == Scenario::Memory).unwrap();
