@@ -85,7 +85,8 @@ impl Exchange {
             }
             Selection::Unsatisfiable => {
                 let of = range::unsatisfied(length);
-                self.respond(416, &[whole[1], ("content-range", &of)], Payload::Bytes(&[]))
+                self.respond(416, &[whole[1], ("content-range", &of)], Payload::Bytes(&[]));
+                false // as in the reference: what was to be sent was not
             }
         }
     }

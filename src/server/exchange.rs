@@ -385,13 +385,14 @@ impl Exchange {
         std::mem::take(&mut self.request)
     }
 
-    /// What is sent from now on is of the script's own making, head and all.
+    /// The head is the script's own business, and was sent or never will be: what is sent from now on is
+    /// text for the body.
     pub fn start_raw(&mut self) {
-        if self.state == State::Open {
+        self.encode_stream = true;
+        if matches!(self.state, State::Open | State::Raw) {
             self.state = State::Streaming;
             self.prepared = None;
             self.close = true;
-            self.encode_stream = true;
         }
     }
 

@@ -64,10 +64,12 @@ impl Run {
 /// A completion code of Tcl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// TCL_OK, or TCL_RETURN, which a script ends with that returns.
+    /// TCL_OK; a script that returns ends so, too.
     Ok,
     /// TCL_ERROR.
     Error,
+    /// TCL_RETURN: `return -code return`.
+    Return,
     /// TCL_BREAK.
     Break,
     /// TCL_CONTINUE.
@@ -360,7 +362,7 @@ fn respond(exchange: &mut Exchange) {
 
 /// What an error is logged as.
 fn log_failure(exchange: &Exchange, kind: &str, name: &str, context: &str, trace: &str) {
-    let message = format!("{trace}\n    while executing callback\n{kind} {name}\n    (context: {context})");
+    let message = format!("{trace}\n    while executing callback\n{kind} {name}\n(context: {context})");
     log_error(exchange, &message);
 }
 
@@ -383,6 +385,7 @@ pub fn failure_text(ended: &dyn Ended) -> String {
         Code::Ok | Code::Error => ended.trace(),
         Code::Break => "invoked \"break\" outside of a loop".to_owned(),
         Code::Continue => "invoked \"continue\" outside of a loop".to_owned(),
+        Code::Return => "command returned bad code: 2".to_owned(),
         Code::Other(code) => format!("command returned bad code: {code}"),
     }
 }
@@ -409,6 +412,7 @@ fn judge(filter: &Filter, exchange: &Exchange, ended: &dyn Ended) -> Verdict {
     match ended.code() {
         Code::Continue => Verdict::Next,
         Code::Break => Verdict::Break,
+        Code::Return => Verdict::Return,
         Code::Ok if filter.when == When::VoidTrace => Verdict::Next,
         Code::Ok => match ended.result().as_str() {
             "filter_ok" => Verdict::Next,

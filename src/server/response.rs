@@ -137,11 +137,13 @@ impl Exchange {
     pub fn respond(&mut self, status: u16, fields: &[(&str, &str)], body: Payload<'_>) -> bool {
         self.set_status(status);
         if self.has_begun() {
-            let sent = match body {
-                Payload::Bytes(bytes) => self.stream(bytes),
-                Payload::Pieces(..) => false,
+            return match body {
+                Payload::Bytes(bytes) => {
+                    let sent = self.stream(bytes);
+                    self.finish() && sent
+                }
+                Payload::Pieces(pieces, length) => self.stream_rest(pieces, length),
             };
-            return self.finish() && sent;
         }
         let status = self.status();
         let framing = match status {
@@ -175,10 +177,6 @@ impl Exchange {
         if !sent {
             self.close = true;
             self.aborted = true;
-        }
-        let limit = self.connection.driver.settings.keep_max_download;
-        if limit > 0 && self.body_sent > limit {
-            self.close = true;
         }
         if self.close && !self.connection.has_output() {
             // The peer may wait for the end: not for that of the handler.
@@ -407,8 +405,12 @@ impl Exchange {
             return false;
         }
         let by_version = if self.request.minor_version() == 0 { asks_keep } else { !asks_close };
-        let limit = settings.keep_max_upload;
-        by_version && (limit == 0 || self.request.body.len() <= limit)
+        let within = |length: u64, limit: u64| limit == 0 || length <= limit;
+        let is_short = match framing {
+            Framing::Length(length) => within(length, settings.keep_max_download),
+            _ => true,
+        };
+        by_version && is_short && within(self.request.body.len(), settings.keep_max_upload)
     }
 
     /// Appends the head, and decides on what follows the response.

@@ -223,7 +223,7 @@ pub(super) fn status(call: &Call) -> Result<Obj> {
         if let Some(code) = parsed.words[0] {
             check_socket(e)?;
             e.set_status(code.number() as u16);
-            return Ok(code.obj.clone());
+            return Ok(number(code.number()));
         }
         Ok(number(i64::from(e.status())))
     })
