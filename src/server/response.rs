@@ -45,7 +45,8 @@ impl Payload<'_> {
 /// Bytes of a file that are read at once where they cannot be sent as they are.
 const BLOCK: usize = 64 << 10;
 
-/// Fields that are the server's alone, whatever the application sets.
+/// Fields that are the server's alone, whatever the application sets; `server` unless
+/// that is not told (`stealthmode`).
 const OWN: [&str; 3] = ["content-length", "date", "server"];
 
 /// How the end of a body is marked.
@@ -452,7 +453,12 @@ impl Exchange {
         }
         let settings = &self.connection.driver.settings;
         for (name, value) in &settings.extra_headers {
-            let is_there = self.output_field(name).is_some()
+            let is_ours = match name.as_str() {
+                "server" => settings.server_header.is_some(),
+                name => OWN.contains(&name) || matches!(name, "connection" | "transfer-encoding"),
+            };
+            let is_there = is_ours
+                || self.output_field(name).is_some()
                 || fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
             if !is_there {
                 push_field(out, name, value);
@@ -500,7 +506,8 @@ impl Exchange {
                 tokens.extend(value.split(',').map(str::trim).filter(other));
                 continue;
             }
-            if let Some(index) = OWN.iter().position(|own| is(own)) {
+            let is_free = self.connection.driver.settings.server_header.is_none() && is("server");
+            if let Some(index) = OWN.iter().position(|own| is(own) && !is_free) {
                 if !std::mem::replace(&mut placed[index], true) {
                     self.push_own(out, index, framing);
                 }
