@@ -5,7 +5,7 @@
 
 use crate::base::config;
 use crate::base::time_value::TimeValue;
-use crate::http::charset::charset_name;
+use crate::http::charset::usual_name;
 use crate::http::request_head::Limits;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -126,7 +126,7 @@ impl Settings {
             error_min_size: config::get_int(&server, "errorminsize", 514).clamp(0, 65536) as usize,
             output_charset: text(&server, "outputcharset")
                 .or_else(|| text("ns/parameters", "outputcharset"))
-                .map_or_else(|| "utf-8".to_owned(), |name| charset_name(&name)),
+                .map_or_else(|| "utf-8".to_owned(), |name| usual_name(&name)),
             compress_enable: flag("compressenable", false),
             compress_level: config::get_int(&server, "compresslevel", 4).clamp(1, 9) as u32,
             compress_min_size: config::get_size(&server, "compressminsize", 512) as usize,

@@ -35,7 +35,7 @@ pub(super) fn ns_headers(interp: Interp, words: &[Obj]) -> Outcome {
             }
             let (content_type, name) = charset::with_charset(mime_type, exchange.charset());
             let (content_type, name) = (content_type.into_owned(), name.to_owned());
-            exchange.charset = Some(name.to_ascii_lowercase());
+            exchange.charset = Some(charset::usual_name(&name));
             content_type
         });
         if exchange.state() == State::Open {
@@ -114,7 +114,7 @@ pub(super) fn ns_startcontent(interp: Interp, words: &[Obj]) -> Outcome {
     if let Sender::Ready = sender(interp)? {
         with_exchange(|exchange| {
             if let Some(name) = name {
-                exchange.charset = Some(name.to_ascii_lowercase());
+                exchange.charset = Some(charset::usual_name(&name));
             }
             exchange.start_raw();
             Ok(())

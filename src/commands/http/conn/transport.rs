@@ -276,7 +276,7 @@ pub(super) fn encoding(call: &Call) -> Result<Obj> {
     }
     with_exchange(|e| {
         if let Some(name) = &wanted {
-            e.charset = Some(charset::charset_name(name));
+            e.charset = Some(charset::usual_name(name));
         }
         Ok(text(e.charset()))
     })
