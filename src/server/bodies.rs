@@ -153,7 +153,8 @@ impl Exchange {
         if prepared.length.is_some() || !self.encode_stream || self.transform.is_some() {
             return;
         }
-        let compression = self.compression(prepared.content_type.as_deref().unwrap_or_default());
+        let content_type = prepared.content_type.as_deref().or(self.output_field("content-type"));
+        let compression = self.compression(content_type.unwrap_or_default());
         if compression == Compression::None {
             return;
         }

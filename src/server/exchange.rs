@@ -37,7 +37,7 @@ pub enum State {
 /// prepared it.
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
-    /// The `content-type` field, if any.
+    /// The `content-type` field, if it is not among those of the output.
     pub content_type: Option<String>,
     /// The length that was promised.
     pub length: Option<u64>,
@@ -112,6 +112,10 @@ pub struct Exchange {
     pub(super) missing: Option<u64>,
     /// Bytes of the body that were sent, or handed over to be.
     pub(super) body_sent: u64,
+    /// The head that was sent, without the empty line.
+    pub(super) head: Vec<u8>,
+    /// The set of `ns_conn outputheaders` has what is in it.
+    pub shows_head: bool,
     /// The connection is to be closed when all is sent.
     pub(super) close: bool,
     /// The response is incomplete and shall look so.
@@ -173,6 +177,8 @@ impl Exchange {
             chunked: false,
             missing: None,
             body_sent: 0,
+            head: Vec::new(),
+            shows_head: false,
             close: false,
             aborted: false,
             encode_stream: false,

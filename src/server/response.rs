@@ -419,6 +419,7 @@ impl Exchange {
         let status = self.status();
         let keep = self.keeps(framing);
         self.close = !keep;
+        let start = out.len();
         out.extend_from_slice(if self.request.minor_version() == 0 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
         push_number(out, u64::from(status));
         out.push(b' ');
@@ -464,7 +465,21 @@ impl Exchange {
                 push_field(out, name, value);
             }
         }
+        if !self.told {
+            // Else no script comes to see it.
+            self.head = out[start..].to_vec();
+        }
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// The fields of the head that was sent, if one was.
+    pub fn sent_fields(&self) -> Option<Vec<(String, String)>> {
+        let text = String::from_utf8_lossy(&self.head);
+        let mut lines = text.split_terminator("\r\n");
+        lines.next()?;
+        let field =
+            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some(lines.filter_map(field).collect())
     }
 
     /// Appends one of the fields in `OWN`.
