@@ -425,7 +425,11 @@ fn judge(filter: &Filter, exchange: &Exchange, ended: &dyn Ended) -> Verdict {
             }
         },
         Code::Error | Code::Other(_) => {
-            log_failure(exchange, "ns:tclfilter", &filter.name, "filter", &failure_text(ended));
+            let (kind, context) = match filter.when {
+                When::VoidTrace => ("ns:tcltrace", "trace proc"),
+                _ => ("ns:tclfilter", "filter proc"),
+            };
+            log_failure(exchange, kind, &filter.name, context, &failure_text(ended));
             Verdict::Failed
         }
     }
