@@ -153,7 +153,7 @@ pub fn encoding_name(charset: &str) -> String {
         "iso_8859-1" | "l1" => "iso8859-1",
         "shift-jis" => "shiftjis",
         "gb_2312-80" => "gb2312",
-        "x-mac-roman" => "macRoman",
+        "macroman" | "x-mac-roman" => "macRoman",
         other => {
             let number = |prefix| other.strip_prefix(prefix);
             return match (number("iso-8859-"), number("windows-").or_else(|| number("ibm"))) {
@@ -171,6 +171,7 @@ pub fn charset_name(encoding: &str) -> String {
     let lower = encoding.to_ascii_lowercase();
     match lower.as_str() {
         "ascii" => "us-ascii".to_owned(),
+        "macroman" => "macintosh".to_owned(),
         "shiftjis" => "shift_jis".to_owned(),
         other => match other.strip_prefix("iso8859-") {
             Some(number) => format!("iso-8859-{number}"),
@@ -180,6 +181,11 @@ pub fn charset_name(encoding: &str) -> String {
             },
         },
     }
+}
+
+/// The name by which `charset_name` calls a charset that goes by several.
+pub fn usual_name(charset: &str) -> String {
+    charset_name(&encoding_name(charset))
 }
 
 #[cfg(test)]
@@ -233,5 +239,9 @@ mod tests {
         assert_eq!(encoding_name("l1"), "iso8859-1");
         assert_eq!(encoding_name("windows-9999"), "cp9999");
         assert_eq!(charset_name("iso8859-1"), "iso-8859-1");
+        assert_eq!(usual_name("Latin1"), "iso-8859-1");
+        for (charset, encoding) in CHARSETS {
+            assert_eq!(encoding_name(&usual_name(charset)), encoding, "{charset}");
+        }
     }
 }

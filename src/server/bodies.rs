@@ -85,7 +85,8 @@ impl Exchange {
             }
             Selection::Unsatisfiable => {
                 let of = range::unsatisfied(length);
-                self.respond(416, &[whole[1], ("content-range", &of)], Payload::Bytes(&[]))
+                self.respond(416, &[whole[1], ("content-range", &of)], Payload::Bytes(&[]));
+                false // as in the reference: what was to be sent was not
             }
         }
     }
@@ -152,7 +153,8 @@ impl Exchange {
         if prepared.length.is_some() || !self.encode_stream || self.transform.is_some() {
             return;
         }
-        let compression = self.compression(prepared.content_type.as_deref().unwrap_or_default());
+        let content_type = prepared.content_type.as_deref().or(self.output_field("content-type"));
+        let compression = self.compression(content_type.unwrap_or_default());
         if compression == Compression::None {
             return;
         }

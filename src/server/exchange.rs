@@ -37,7 +37,7 @@ pub enum State {
 /// prepared it.
 #[derive(Debug, Clone, Default)]
 pub struct Prepared {
-    /// The `content-type` field, if any.
+    /// The `content-type` field, if it is not among those of the output.
     pub content_type: Option<String>,
     /// The length that was promised.
     pub length: Option<u64>,
@@ -114,6 +114,10 @@ pub struct Exchange {
     pub(super) missing: Option<u64>,
     /// Bytes of the body that were sent, or handed over to be.
     pub(super) body_sent: u64,
+    /// The head that was sent, without the empty line.
+    pub(super) head: Vec<u8>,
+    /// The set of `ns_conn outputheaders` has what is in it.
+    pub shows_head: bool,
     /// The connection is to be closed when all is sent.
     pub(super) close: bool,
     /// The response is incomplete and shall look so.
@@ -176,6 +180,8 @@ impl Exchange {
             chunked: false,
             missing: None,
             body_sent: 0,
+            head: Vec::new(),
+            shows_head: false,
             close: false,
             aborted: false,
             encode_stream: false,
@@ -388,13 +394,14 @@ impl Exchange {
         std::mem::take(&mut self.request)
     }
 
-    /// What is sent from now on is of the script's own making, head and all.
+    /// The head is the script's own business, and was sent or never will be: what is sent from now on is
+    /// text for the body.
     pub fn start_raw(&mut self) {
-        if self.state == State::Open {
+        self.encode_stream = true;
+        if matches!(self.state, State::Open | State::Raw) {
             self.state = State::Streaming;
             self.prepared = None;
             self.close = true;
-            self.encode_stream = true;
         }
     }
 

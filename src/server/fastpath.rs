@@ -172,7 +172,9 @@ pub fn respond_file(
         let fields = Fields::of(exchange);
         answer(source, media_type, &fields.asked(exchange, may_refresh), settings)?
     };
-    Ok(send(exchange, answer))
+    // As in the reference: what was to be sent was not.
+    let is_sent = answer.status != 416;
+    Ok(send(exchange, answer) && is_sent)
 }
 
 fn send(exchange: &mut Exchange, mut answer: Answer) -> bool {

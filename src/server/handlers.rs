@@ -3,8 +3,7 @@
 //!
 //! A pattern is a directory and perhaps a filter, its last component when that
 //! has a `*`. The handler whose directory is deepest wins; in one directory a
-//! filter wins over the plain entry, and the filter with more literal
-//! characters over the others. Reading is for every request, changes are rare:
+//! filter wins over the plain entry, and the narrower filter over the others. Reading is for every request, changes are rare:
 //! whoever looks something up holds the table as it was.
 
 use super::constraints::Constraints;
@@ -12,6 +11,7 @@ use super::request::Request;
 use crate::base::log;
 use crate::http::target;
 use parking_lot::RwLock;
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -48,7 +48,7 @@ impl Entries {
     fn put(&mut self, entry: Entry) {
         self.0.retain(|own| own.constraints != entry.constraints);
         self.0.push(entry);
-        self.0.sort_by_key(|own| std::cmp::Reverse(own.constraints.len()));
+        self.0.sort_by_key(|own| Reverse(own.constraints.len()));
     }
 
     /// Takes out those with constraints, or the one without.
@@ -80,7 +80,7 @@ struct Node {
     inherited: Entries,
     /// For the path itself.
     here: Entries,
-    /// Those with most literal characters first.
+    /// The narrowest first.
     filters: Vec<Filter>,
 }
 
@@ -110,9 +110,8 @@ impl Node {
         let index = match node.filters.iter().position(|own| own.pattern == filter) {
             Some(index) => index,
             None => {
-                let literals = |p: &str| p.chars().filter(|c| *c != '*').count();
-                let fewer = |own: &Filter| literals(&own.pattern) < literals(filter);
-                let index = node.filters.iter().position(fewer).unwrap_or(node.filters.len());
+                let wider = |own: &Filter| narrowness(&own.pattern) < narrowness(filter);
+                let index = node.filters.iter().position(wider).unwrap_or(node.filters.len());
                 let (inherited, here) = Default::default();
                 node.filters.insert(index, Filter { pattern: filter.to_owned(), inherited, here });
                 index
@@ -169,6 +168,13 @@ impl<'a> Pattern<'a> {
         };
         Pattern { directory, filter, inherit }
     }
+}
+
+/// Of two patterns of which one matches all that the other does, the other's is
+/// greater: it has more literal characters, or as many and fewer stars.
+fn narrowness(pattern: &str) -> (usize, Reverse<usize>) {
+    let stars = pattern.bytes().filter(|b| *b == b'*').count();
+    (pattern.len() - stars, Reverse(stars))
 }
 
 /// Whether `text` matches `pattern`, in which only `*` has a meaning.
@@ -381,8 +387,11 @@ mod tests {
             ("/f/xy*", true, "2"),
             ("/f/*.c", true, "3"),
             ("/f/*.b.c", true, "4"),
+            ("/f/*k*", true, "5"),
+            ("/f/k*", true, "6"),
         ]);
         assert_eq!([look(&root, "/f/xyz"), look(&root, "/f/xa"), look(&root, "/f/a.b.c")], ["2", "1", "4"]);
+        assert_eq!([look(&root, "/f/ka"), look(&root, "/f/ak")], ["6", "5"]);
         let root = tree(&[("/", true, "R"), ("/n/*.x", false, "N")]);
         assert_eq!([look(&root, "/n/a.x"), look(&root, "/n/b/a.x"), look(&root, "/")], ["N", "R", "R"]);
     }

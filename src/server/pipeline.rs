@@ -71,10 +71,12 @@ impl Run {
 /// A completion code of Tcl.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// TCL_OK, or TCL_RETURN, which a script ends with that returns.
+    /// TCL_OK; a script that returns ends so, too.
     Ok,
     /// TCL_ERROR.
     Error,
+    /// TCL_RETURN: `return -code return`.
+    Return,
     /// TCL_BREAK.
     Break,
     /// TCL_CONTINUE.
@@ -382,7 +384,7 @@ fn respond(exchange: &mut Exchange) {
 
 /// What an error is logged as.
 fn log_failure(exchange: &Exchange, kind: &str, name: &str, context: &str, trace: &str) {
-    let message = format!("{trace}\n    while executing callback\n{kind} {name}\n    (context: {context})");
+    let message = format!("{trace}\n    while executing callback\n{kind} {name}\n(context: {context})");
     log_error(exchange, &message);
 }
 
@@ -405,6 +407,7 @@ pub fn failure_text(ended: &dyn Ended) -> String {
         Code::Ok | Code::Error => ended.trace(),
         Code::Break => "invoked \"break\" outside of a loop".to_owned(),
         Code::Continue => "invoked \"continue\" outside of a loop".to_owned(),
+        Code::Return => "command returned bad code: 2".to_owned(),
         Code::Other(code) => format!("command returned bad code: {code}"),
     }
 }
@@ -431,6 +434,7 @@ fn judge(filter: &Filter, exchange: &Exchange, ended: &dyn Ended) -> Verdict {
     match ended.code() {
         Code::Continue => Verdict::Next,
         Code::Break => Verdict::Break,
+        Code::Return => Verdict::Return,
         Code::Ok if filter.when == When::VoidTrace => Verdict::Next,
         Code::Ok => match ended.result().as_str() {
             "filter_ok" => Verdict::Next,
@@ -443,7 +447,11 @@ fn judge(filter: &Filter, exchange: &Exchange, ended: &dyn Ended) -> Verdict {
             }
         },
         Code::Error | Code::Other(_) => {
-            log_failure(exchange, "ns:tclfilter", &filter.name, "filter", &failure_text(ended));
+            let (kind, context) = match filter.when {
+                When::VoidTrace => ("ns:tcltrace", "trace proc"),
+                _ => ("ns:tclfilter", "filter proc"),
+            };
+            log_failure(exchange, kind, &filter.name, context, &failure_text(ended));
             Verdict::Failed
         }
     }

@@ -121,7 +121,8 @@ impl Task for Answering {
         let Some(mut exchange) = current::pop() else { return };
         (self.hooks.sync)(interp, &mut exchange);
         if let Some(run) = self.run.take() {
-            self.pipeline.finished(&mut exchange, &run, &InInterp::new(interp, code, completion));
+            // Whoever answers does nothing else meanwhile (`Local::next_job`).
+            self.pipeline.finished(&mut exchange, &run, &InInterp::outermost(interp, code, completion));
         }
         self.exchange = Some(exchange);
     }

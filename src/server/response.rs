@@ -45,7 +45,8 @@ impl Payload<'_> {
 /// Bytes of a file that are read at once where they cannot be sent as they are.
 const BLOCK: usize = 64 << 10;
 
-/// Fields that are the server's alone, whatever the application sets.
+/// Fields that are the server's alone, whatever the application sets; `server` unless
+/// that is not told (`stealthmode`).
 const OWN: [&str; 3] = ["content-length", "date", "server"];
 
 /// How the end of a body is marked.
@@ -137,11 +138,13 @@ impl Exchange {
     pub fn respond(&mut self, status: u16, fields: &[(&str, &str)], body: Payload<'_>) -> bool {
         self.set_status(status);
         if self.has_begun() {
-            let sent = match body {
-                Payload::Bytes(bytes) => self.stream(bytes),
-                Payload::Pieces(..) => false,
+            return match body {
+                Payload::Bytes(bytes) => {
+                    let sent = self.stream(bytes);
+                    self.finish() && sent
+                }
+                Payload::Pieces(pieces, length) => self.stream_rest(pieces, length),
             };
-            return self.finish() && sent;
         }
         let status = self.status();
         let framing = match status {
@@ -175,10 +178,6 @@ impl Exchange {
         if !sent {
             self.close = true;
             self.aborted = true;
-        }
-        let limit = self.connection.driver.settings.keep_max_download;
-        if limit > 0 && self.body_sent > limit {
-            self.close = true;
         }
         if self.close && !self.connection.has_output() {
             // The peer may wait for the end: not for that of the handler.
@@ -407,8 +406,12 @@ impl Exchange {
             return false;
         }
         let by_version = if self.request.minor_version() == 0 { asks_keep } else { !asks_close };
-        let limit = settings.keep_max_upload;
-        by_version && (limit == 0 || self.request.body.len() <= limit)
+        let within = |length: u64, limit: u64| limit == 0 || length <= limit;
+        let is_short = match framing {
+            Framing::Length(length) => within(length, settings.keep_max_download),
+            _ => true,
+        };
+        by_version && is_short && within(self.request.body.len(), settings.keep_max_upload)
     }
 
     /// Appends the head, and decides on what follows the response.
@@ -416,6 +419,7 @@ impl Exchange {
         let status = self.status();
         let keep = self.keeps(framing);
         self.close = !keep;
+        let start = out.len();
         out.extend_from_slice(if self.request.minor_version() == 0 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
         push_number(out, u64::from(status));
         out.push(b' ');
@@ -450,13 +454,32 @@ impl Exchange {
         }
         let settings = &self.connection.driver.settings;
         for (name, value) in &settings.extra_headers {
-            let is_there = self.output_field(name).is_some()
+            let is_ours = match name.as_str() {
+                "server" => settings.server_header.is_some(),
+                name => OWN.contains(&name) || matches!(name, "connection" | "transfer-encoding"),
+            };
+            let is_there = is_ours
+                || self.output_field(name).is_some()
                 || fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
             if !is_there {
                 push_field(out, name, value);
             }
         }
+        if !self.told {
+            // Else no script comes to see it.
+            self.head = out[start..].to_vec();
+        }
         out.extend_from_slice(b"\r\n");
+    }
+
+    /// The fields of the head that was sent, if one was.
+    pub fn sent_fields(&self) -> Option<Vec<(String, String)>> {
+        let text = String::from_utf8_lossy(&self.head);
+        let mut lines = text.split_terminator("\r\n");
+        lines.next()?;
+        let field =
+            |line: &str| line.split_once(": ").map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Some(lines.filter_map(field).collect())
     }
 
     /// Appends one of the fields in `OWN`.
@@ -498,7 +521,8 @@ impl Exchange {
                 tokens.extend(value.split(',').map(str::trim).filter(other));
                 continue;
             }
-            if let Some(index) = OWN.iter().position(|own| is(own)) {
+            let is_free = self.connection.driver.settings.server_header.is_none() && is("server");
+            if let Some(index) = OWN.iter().position(|own| is(own) && !is_free) {
                 if !std::mem::replace(&mut placed[index], true) {
                     self.push_own(out, index, framing);
                 }

@@ -56,6 +56,9 @@ pub fn forget(_: Interp) {
     drop((kept, objects));
 }
 
+/// The completion code of a `return` that is still on its way.
+const TCL_RETURN: i32 = 2;
+
 /// How a script has ended that was evaluated in an interpreter.
 pub struct InInterp {
     interp: Interp,
@@ -66,18 +69,26 @@ pub struct InInterp {
 }
 
 impl InInterp {
+    /// The end of a script that no other one has waited for: Tcl has sorted the codes by itself.
+    pub fn outermost(interp: Interp, code: i32, completion: Completion) -> InInterp {
+        InInterp { interp, code, completion, class: None }
+    }
+
     /// The end of a script, before another one is evaluated.
     pub fn new(interp: Interp, code: i32, completion: Completion) -> InInterp {
-        const TCL_RETURN: i32 = 2;
         if code != TCL_RETURN || interp.is_deleted() {
+            let code = if code == TCL_RETURN { 0 } else { code };
             return InInterp { interp, code, completion, class: None };
         }
-        // What the script has returned with: `return -code error` is an error.
+        // What the script has returned with, as at Tcl's outermost level: `return -code error` is
+        // an error there, and `return -code return` no success.
         let options = interp.return_options(code);
         let option = |name: &str| {
             options.chunks_exact(2).find(|pair| pair[0].is_word(name)).map(|pair| pair[1].clone())
         };
-        let code = option("-code").and_then(|c| c.small_int()).unwrap_or(0);
+        let number = |name: &str| option(name).and_then(|c| c.small_int());
+        let is_further = number("-level").is_some_and(|level| level > 1);
+        let code = if is_further { TCL_RETURN } else { number("-code").unwrap_or(0) };
         let class = option("-errorcode")
             .and_then(|c| c.elements())
             .and_then(|words| words.first().map(|w| w.text().into_owned()));
@@ -92,7 +103,8 @@ impl InInterp {
 impl Ended for InInterp {
     fn code(&self) -> Code {
         match self.code {
-            0 | 2 => Code::Ok,
+            0 => Code::Ok,
+            TCL_RETURN => Code::Return,
             1 => Code::Error,
             3 => Code::Break,
             4 => Code::Continue,

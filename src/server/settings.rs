@@ -5,6 +5,7 @@
 
 use crate::base::config;
 use crate::base::time_value::TimeValue;
+use crate::http::charset::usual_name;
 use crate::http::request_head::Limits;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -125,7 +126,7 @@ impl Settings {
             error_min_size: config::get_int(&server, "errorminsize", 514).clamp(0, 65536) as usize,
             output_charset: text(&server, "outputcharset")
                 .or_else(|| text("ns/parameters", "outputcharset"))
-                .unwrap_or_else(|| "utf-8".to_owned()),
+                .map_or_else(|| "utf-8".to_owned(), |name| usual_name(&name)),
             compress_enable: flag("compressenable", false),
             compress_level: config::get_int(&server, "compresslevel", 4).clamp(1, 9) as u32,
             compress_min_size: config::get_size(&server, "compressminsize", 512) as usize,
@@ -143,8 +144,8 @@ impl Settings {
     }
 }
 
-/// The pairs of a flat list of names and values, in Tcl's notation: values
-/// with blanks are in braces or quotes.
+/// The pairs of a flat list of names, which become lower case, and values, in Tcl's
+/// notation: values with blanks are in braces or quotes.
 fn pairs(list: &str) -> Vec<(String, String)> {
     let mut words: Vec<String> = Vec::new();
     let mut rest = list.trim_start();
@@ -173,7 +174,7 @@ fn pairs(list: &str) -> Vec<(String, String)> {
         words.push(word.to_owned());
         rest = tail.trim_start();
     }
-    words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
+    words.chunks_exact(2).map(|pair| (pair[0].to_ascii_lowercase(), pair[1].clone())).collect()
 }
 
 #[cfg(test)]
@@ -184,7 +185,7 @@ mod tests {
     fn lists_of_pairs() {
         assert_eq!(
             pairs("x-a 1  X-B {a b {c}} c \"d e\""),
-            [("x-a", "1"), ("X-B", "a b {c}"), ("c", "d e")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+            [("x-a", "1"), ("x-b", "a b {c}"), ("c", "d e")].map(|(a, b)| (a.to_owned(), b.to_owned()))
         );
         assert!(pairs("").is_empty());
     }

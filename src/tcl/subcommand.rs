@@ -30,17 +30,24 @@ pub fn prefix<'t, T>(words: &[Obj], table: &'t [(&'static str, T)]) -> Result<&'
     let Some(given) = words.get(1) else {
         return Err(Error::usage(&format!("{} /subcommand/ ?/arg .../?", words[0].text())));
     };
-    let text = given.text();
-    if let Some((_, entry)) = table.iter().find(|(name, _)| **name == *text) {
-        return Ok(entry);
+    Ok(&abbreviated(given, table)?.1)
+}
+
+/// Finds the entry, with its name, of which a word is a unique abbreviation.
+///
+/// # Errors
+/// As those of `prefix`. The empty word abbreviates everything, as in Tcl's own tables.
+pub fn abbreviated<'t, T>(given: &Obj, table: &'t [(&'static str, T)]) -> Result<&'t (&'static str, T)> {
+    let text = given.raw_text();
+    if let Some(found) = table.iter().find(|(name, _)| name.as_bytes() == text) {
+        return Ok(found);
     }
-    let mut matching = table.iter().filter(|(name, _)| name.starts_with(&*text));
+    let mut matching = table.iter().filter(|(name, _)| name.as_bytes().starts_with(text));
     match (matching.next(), matching.next()) {
-        (Some((_, entry)), None) if !text.is_empty() => Ok(entry),
+        (Some(found), None) if !text.is_empty() => Ok(found),
         (first, _) => {
-            // An empty word fits everything and means nothing.
-            let ambiguous = first.is_some() && !text.is_empty();
-            Err(bad_index(if ambiguous { "ambiguous" } else { "bad" }, "subcommand", &text, &names(table)))
+            let how = if first.is_some() { "ambiguous" } else { "bad" };
+            Err(bad_index(how, "subcommand", &given.text(), &names(table)))
         }
     }
 }

@@ -173,7 +173,7 @@ fn evaluate(interp: Interp, script: &Obj, line: usize, path: &Path) {
     let inner = inner.chunks_exact(2).find(|pair| pair[0].is_word("-errorline"));
     let inner = inner.and_then(|pair| pair[1].small_int()).map_or(1, |number| number.max(1) as usize);
     let ended = InInterp::new(interp, code, completion(interp, code));
-    if pipeline::Ended::code(&ended) != pipeline::Code::Ok {
+    if !matches!(pipeline::Ended::code(&ended), pipeline::Code::Ok | pipeline::Code::Return) {
         let trace = pipeline::failure_text(&ended);
         let (line, path) = (line + inner - 1, path.display());
         let message = format!("{trace}\n    at line {line} of adp file \"{path}\"");

@@ -2,7 +2,7 @@
 //! (spec/http.md 3.4).
 
 use crate::http::charset::encoding_name;
-pub use crate::http::charset::{charset_name, of_type, with_charset};
+pub use crate::http::charset::{of_type, usual_name, with_charset};
 use crate::tcl::{Interp, Obj};
 use std::borrow::Cow;
 

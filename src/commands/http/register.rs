@@ -21,38 +21,64 @@ pub(super) fn begin_initializing() {
     INITIALIZING.set(true);
 }
 
-/// A command line with options in front and any number of words behind.
+/// What a command line looks like: options in front, words behind.
+struct Form {
+    options: &'static [Opt],
+    /// Whether `--` ends the options.
+    ends_options: bool,
+    /// How many words there have to be.
+    required: usize,
+    /// Whether any number may follow them.
+    more: bool,
+    /// The usage text behind the command's name.
+    usage: &'static str,
+}
+
+/// A command line, parsed.
 struct Line<'a> {
     options: Vec<Option<&'a Obj>>,
     words: &'a [Obj],
 }
 
-/// Parses options, then at least `required` words; `usage` is the usage text
-/// behind the command's name.
-fn parse<'a>(words: &'a [Obj], options: &[Opt], required: usize, usage: &str) -> Result<Line<'a>> {
-    let wrong = || Error::usage(&format!("{} {usage}", words[0].text()));
-    let mut found = vec![None; options.len()];
-    let mut rest = &words[1..];
-    while let Some((first, tail)) = rest.split_first() {
-        if first.is_word("--") {
-            rest = tail;
-            break;
+impl Form {
+    /// Parses options, and counts the words behind them. As by `tcl::args`: exactly the
+    /// required words are all taken literally, unless the first is an option with a
+    /// value; and `first` converts the first of them before they are counted.
+    fn parse<'a>(&self, words: &'a [Obj], first: impl Fn(&Obj) -> Result<()>) -> Result<Line<'a>> {
+        let mut found = vec![None; self.options.len()];
+        let mut rest = &words[1..];
+        let option = |word: &Obj| self.options.iter().position(|o| word.is_word(o.name));
+        let has_value = |index: usize| !self.options[index].label.is_empty();
+        let literal = rest.len() == self.required && !rest.first().and_then(option).is_some_and(has_value);
+        while let (false, Some((word, tail))) = (literal, rest.split_first()) {
+            if self.ends_options && word.is_word("--") {
+                rest = tail;
+                break;
+            }
+            let Some(index) = option(word) else { break };
+            if has_value(index) {
+                let missing = || Error::new(format!("missing argument to {}", self.options[index].name));
+                let (value, tail) = tail.split_first().ok_or_else(missing)?;
+                found[index] = Some(value);
+                rest = tail;
+            } else {
+                found[index] = Some(word);
+                rest = tail;
+            }
         }
-        let Some(index) = options.iter().position(|o| first.is_word(o.name)) else { break };
-        if options[index].label.is_empty() {
-            found[index] = Some(first);
-            rest = tail;
-        } else {
-            let missing = || Error::new(format!("missing argument to {}", options[index].name));
-            let (value, tail) = tail.split_first().ok_or_else(missing)?;
-            found[index] = Some(value);
-            rest = tail;
+        if let Some(word) = rest.first() {
+            first(word)?;
         }
+        if rest.len() < self.required || (rest.len() > self.required && !self.more) {
+            return Err(Error::usage(&format!("{} {}", words[0].text(), self.usage)));
+        }
+        Ok(Line { options: found, words: rest })
     }
-    if rest.len() < required {
-        return Err(wrong());
-    }
-    Ok(Line { options: found, words: rest })
+}
+
+/// Of a first word that may be anything.
+fn any(_: &Obj) -> Result<()> {
+    Ok(())
 }
 
 const CONSTRAINTS: Opt = Opt::valued("-constraints", crate::tcl::args::Kind::Any, "constraints");
@@ -75,8 +101,14 @@ fn with_words(script: &Obj, words: &[Obj]) -> String {
 
 /// `ns_register_proc ?options? method url script ?arg ...?`.
 pub(super) fn ns_register_proc(_: Interp, words: &[Obj]) -> Outcome {
-    let usage = "?-constraints /constraints/? ?-noinherit? ?--? /method/ /url/ /script/ ?/arg .../?";
-    let line = parse(words, &[CONSTRAINTS, Opt::flag("-noinherit")], 3, usage)?;
+    const FORM: Form = Form {
+        options: &[CONSTRAINTS, Opt::flag("-noinherit")],
+        ends_options: true,
+        required: 3,
+        more: true,
+        usage: "?-constraints /constraints/? ?-noinherit? ?--? /method/ /url/ /script/ ?/arg .../?",
+    };
+    let line = FORM.parse(words, any)?;
     let [method, url, script, args @ ..] = line.words else { unreachable!("three words are there") };
     let action =
         Action::Script { id: new_id(), text: with_words(script, args), name: script.text().into_owned() };
@@ -103,11 +135,15 @@ pub(super) fn ns_atclose(_: Interp, words: &[Obj]) -> Outcome {
 
 /// `ns_register_adp ?options? method url file`: a page with scripts in it.
 pub(super) fn ns_register_adp(_: Interp, words: &[Obj]) -> Outcome {
-    let usage = "?-constraints /constraints/? ?-noinherit? ?--? /method/ /url/ /file/";
-    let line = parse(words, &[CONSTRAINTS, Opt::flag("-noinherit")], 3, usage)?;
-    let [method, url, file] = line.words else {
-        return Err(Error::usage(&format!("{} {usage}", words[0].text())).into());
+    const FORM: Form = Form {
+        options: &[CONSTRAINTS, Opt::flag("-noinherit")],
+        ends_options: true,
+        required: 3,
+        more: false,
+        usage: "?-constraints /constraints/? ?-noinherit? ?--? /method/ /url/ /file/",
     };
+    let line = FORM.parse(words, any)?;
+    let [method, url, file] = line.words else { unreachable!("three words are there") };
     let text = with_words(&Obj::from_str("::ns_connchan::adp"), std::slice::from_ref(file));
     let action = Action::Script { id: new_id(), name: text.clone(), text };
     let constraints = constraints(line.options[0])?;
@@ -117,11 +153,15 @@ pub(super) fn ns_register_adp(_: Interp, words: &[Obj]) -> Outcome {
 
 /// `ns_register_fastpath ?options? method url`.
 pub(super) fn ns_register_fastpath(_: Interp, words: &[Obj]) -> Outcome {
-    let usage = "?-constraints /constraints/? ?-noinherit? ?--? /method/ /url/";
-    let line = parse(words, &[CONSTRAINTS, Opt::flag("-noinherit")], 2, usage)?;
-    let [method, url] = line.words else {
-        return Err(Error::usage(&format!("{} {usage}", words[0].text())).into());
+    const FORM: Form = Form {
+        options: &[CONSTRAINTS, Opt::flag("-noinherit")],
+        ends_options: true,
+        required: 2,
+        more: false,
+        usage: "?-constraints /constraints/? ?-noinherit? ?--? /method/ /url/",
     };
+    let line = FORM.parse(words, any)?;
+    let [method, url] = line.words else { unreachable!("two words are there") };
     let constraints = constraints(line.options[0])?;
     handlers::register(&method.text(), &url.text(), line.options[1].is_none(), constraints, Action::Fastpath);
     Ok(())
@@ -129,17 +169,20 @@ pub(super) fn ns_register_fastpath(_: Interp, words: &[Obj]) -> Outcome {
 
 /// `ns_unregister_op ?options? method url`.
 pub(super) fn ns_unregister_op(interp: Interp, words: &[Obj]) -> Outcome {
-    let usage = "?-allconstraints? ?-noinherit? ?-recurse? ?-server /server/? ?--? /method/ /url/";
-    let options = [
-        Opt::flag("-allconstraints"),
-        Opt::flag("-noinherit"),
-        Opt::flag("-recurse"),
-        Opt::valued("-server", crate::tcl::args::Kind::Any, "server"),
-    ];
-    let line = parse(words, &options, 2, usage)?;
-    let [method, url] = line.words else {
-        return Err(Error::usage(&format!("{} {usage}", words[0].text())).into());
+    const FORM: Form = Form {
+        options: &[
+            Opt::flag("-allconstraints"),
+            Opt::flag("-noinherit"),
+            Opt::flag("-recurse"),
+            Opt::valued("-server", crate::tcl::args::Kind::Any, "server"),
+        ],
+        ends_options: true,
+        required: 2,
+        more: false,
+        usage: "?-allconstraints? ?-noinherit? ?-recurse? ?-server /server/? ?--? /method/ /url/",
     };
+    let line = FORM.parse(words, any)?;
+    let [method, url] = line.words else { unreachable!("two words are there") };
     if let Some(name) = line.options[3] {
         server::check(interp, name)?;
     }
@@ -164,9 +207,15 @@ fn register(filter: Filter, first: bool) {
 
 /// `ns_register_filter ?options? when method urlpattern script ?arg ...?`.
 pub(super) fn ns_register_filter(_: Interp, words: &[Obj]) -> Outcome {
-    let usage = "?-constraints /constraints/? ?-first? ?--? preauth|postauth|trace \
-                 /method/ /urlpattern/ /script/ ?/arg .../?";
-    let line = parse(words, &[CONSTRAINTS, Opt::flag("-first")], 4, usage)?;
+    const FORM: Form = Form {
+        options: &[CONSTRAINTS, Opt::flag("-first")],
+        ends_options: true,
+        required: 4,
+        more: true,
+        usage: "?-constraints /constraints/? ?-first? ?--? preauth|postauth|trace \
+                /method/ /urlpattern/ /script/ ?/arg .../?",
+    };
+    let line = FORM.parse(words, |word| when(word).map(drop))?;
     let [stage, method, url, script, args @ ..] = line.words else { unreachable!("four words are there") };
     let when = when(stage)?;
     let mut all = vec![Obj::from_str(when.word())];
@@ -180,8 +229,14 @@ pub(super) fn ns_register_filter(_: Interp, words: &[Obj]) -> Outcome {
 
 /// `ns_register_trace ?options? method urlpattern script ?arg ...?`.
 pub(super) fn ns_register_trace(_: Interp, words: &[Obj]) -> Outcome {
-    let usage = "?-constraints /constraints/? /method/ /urlpattern/ /script/ ?/arg .../?";
-    let line = parse(words, &[CONSTRAINTS], 3, usage)?;
+    const FORM: Form = Form {
+        options: &[CONSTRAINTS],
+        ends_options: false,
+        required: 3,
+        more: true,
+        usage: "?-constraints /constraints/? /method/ /urlpattern/ /script/ ?/arg .../?",
+    };
+    let line = FORM.parse(words, any)?;
     let [method, url, script, args @ ..] = line.words else { unreachable!("three words are there") };
     let constraints = constraints(line.options[0])?;
     let text = with_words(script, args);
@@ -194,11 +249,15 @@ pub(super) fn ns_register_trace(_: Interp, words: &[Obj]) -> Outcome {
 /// `ns_shortcut_filter ?options? when method urlpattern`: the filters behind it
 /// do not run for what matches.
 pub(super) fn ns_shortcut_filter(_: Interp, words: &[Obj]) -> Outcome {
-    let usage = "?-constraints /constraints/? preauth|postauth|trace /method/ /urlpattern/";
-    let line = parse(words, &[CONSTRAINTS], 3, usage)?;
-    let [stage, method, url] = line.words else {
-        return Err(Error::usage(&format!("{} {usage}", words[0].text())).into());
+    const FORM: Form = Form {
+        options: &[CONSTRAINTS],
+        ends_options: false,
+        required: 3,
+        more: false,
+        usage: "?-constraints /constraints/? preauth|postauth|trace /method/ /urlpattern/",
     };
+    let line = FORM.parse(words, |word| when(word).map(drop))?;
+    let [stage, method, url] = line.words else { unreachable!("three words are there") };
     let constraints = constraints(line.options[0])?;
     let filter =
         Filter::new(when(stage)?, &method.text(), &url.text(), constraints, None, "ns_shortcut_filter");

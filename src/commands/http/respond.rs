@@ -8,6 +8,7 @@ use crate::server::current;
 use crate::server::exchange::Exchange;
 use crate::tcl::args::{word, Kind, Opt, Syntax, Word};
 use crate::tcl::{Interp, Obj, Outcome};
+use std::borrow::Cow;
 
 /// The status of a response.
 pub(super) const STATUS: Word = word("status[100,599]", Kind::Range("status", 100, 599));
@@ -46,7 +47,13 @@ pub(super) fn return_text(
     let (content_type, name) = charset::with_charset(mime_type, default.as_deref().unwrap_or("utf-8"));
     let body = charset::encode(interp, name, text);
     let length = most.map_or(body.len(), |most| character_end(&body, most.min(body.len() as u64) as usize));
-    send(interp, |exchange| exchange.respond_text(status, &content_type, &body[..length]))
+    send(interp, |exchange| {
+        if let Cow::Borrowed(_) = content_type {
+            // The type names one, which is the connection's from now on.
+            exchange.charset = Some(charset::usual_name(name));
+        }
+        exchange.respond_text(status, &content_type, &body[..length])
+    })
 }
 
 /// Where the last character ends that is whole within the first `most` bytes

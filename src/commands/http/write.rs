@@ -3,7 +3,9 @@
 
 use super::respond::{connection_charset, STATUS};
 use super::{charset, send, sender, with_exchange, Sender};
+use crate::base::set::Match;
 use crate::base::{Error, Result};
+use crate::commands::ns_set;
 use crate::server::current;
 use crate::server::exchange::{Exchange, Prepared, State};
 use crate::tcl::args::{word, Kind, Opt, Syntax};
@@ -35,16 +37,33 @@ pub(super) fn ns_headers(interp: Interp, words: &[Obj]) -> Outcome {
             }
             let (content_type, name) = charset::with_charset(mime_type, exchange.charset());
             let (content_type, name) = (content_type.into_owned(), name.to_owned());
-            exchange.charset = Some(name.to_ascii_lowercase());
+            exchange.charset = Some(charset::usual_name(&name));
             content_type
         });
         if exchange.state() == State::Open {
-            exchange.prepared = Some(Prepared { content_type, length, ..Prepared::default() });
+            let length_text = length.map(|length| length.to_string());
+            let fields = [("content-type", content_type), ("content-length", length_text)];
+            for (name, value) in fields.iter().filter_map(|(name, value)| Some((name, value.as_ref()?))) {
+                set_field(interp, exchange, name, value);
+            }
+            exchange.prepared = Some(Prepared { length, ..Prepared::default() });
         }
         exchange.encode_stream = !binary;
         true
     })?;
     Ok(())
+}
+
+/// Sets a field of the response, also in the set that scripts may have: it is there from now on.
+fn set_field(interp: Interp, exchange: &mut Exchange, name: &str, value: &str) {
+    exchange.output.update(name, Match::IgnoreCase, value);
+    if let Some(handle) = &exchange.handles[1] {
+        // Which a script may have freed.
+        let _ = ns_set::change(interp, &Obj::from_str(handle), |set| {
+            set.update(name, Match::IgnoreCase, value);
+            Ok(())
+        });
+    }
 }
 
 /// Whether text that is sent now is encoded.
@@ -114,7 +133,7 @@ pub(super) fn ns_startcontent(interp: Interp, words: &[Obj]) -> Outcome {
     if let Sender::Ready = sender(interp)? {
         with_exchange(|exchange| {
             if let Some(name) = name {
-                exchange.charset = Some(name.to_ascii_lowercase());
+                exchange.charset = Some(charset::usual_name(&name));
             }
             exchange.start_raw();
             Ok(())

@@ -18,10 +18,11 @@ fn unreadable(error: std::io::Error) -> Error {
     Error::new(format!("cannot read the content: {error}"))
 }
 
-/// The charset that the request names for its body.
+/// The charset that the request names for its body, else the one that the script has
+/// chosen.
 fn request_charset(exchange: &Exchange) -> String {
     let content_type = exchange.request.field("content-type").unwrap_or_default();
-    charset::of_type(&content_type).unwrap_or("utf-8").to_owned()
+    charset::of_type(&content_type).or(exchange.charset.as_deref()).unwrap_or("utf-8").to_owned()
 }
 
 /// Characters of text from `offset` on, at most `length`.

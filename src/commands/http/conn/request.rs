@@ -138,10 +138,8 @@ fn credentials(exchange: &Exchange) -> (String, String, String) {
 }
 
 pub(super) fn auth(call: &Call) -> Result<Obj> {
-    let (scheme, user, rest) = with_exchange(|e| {
-        super::NOTHING.parse(call.interp, call.name, call.args)?;
-        Ok(credentials(e))
-    })?;
+    super::NOTHING.parse(call.interp, call.name, call.args)?;
+    let (scheme, user, rest) = with_exchange(|e| Ok(credentials(e)))?;
     let mut set = NsSet::new(Some("auth".to_owned()), true);
     match scheme.as_str() {
         "" => {}

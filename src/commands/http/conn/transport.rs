@@ -223,7 +223,7 @@ pub(super) fn status(call: &Call) -> Result<Obj> {
         if let Some(code) = parsed.words[0] {
             check_socket(e)?;
             e.set_status(code.number() as u16);
-            return Ok(code.obj.clone());
+            return Ok(number(code.number()));
         }
         Ok(number(i64::from(e.status())))
     })
@@ -251,11 +251,25 @@ pub(super) fn partial_times(call: &Call) -> Result<Obj> {
 }
 
 pub(super) fn output_headers(call: &Call) -> Result<Obj> {
-    let known = call.plain(|e| e.handles[1].as_deref().map_or_else(Obj::empty, text))?;
-    if !known.raw_text().is_empty() {
-        return Ok(known);
+    NOTHING.parse(call.interp, call.name, call.args)?;
+    let (known, sent) = with_exchange(|e| {
+        // When the response has begun, with those of the server.
+        let sent = if e.shows_head { None } else { e.sent_fields() };
+        e.shows_head |= sent.is_some();
+        Ok((e.handles[1].as_deref().map(text), sent))
+    })?;
+    if let Some(handle) = known {
+        if let Some(fields) = sent {
+            // Which a script may have freed.
+            let _ = ns_set::change(call.interp, &handle, |set| {
+                set.take_fields();
+                set.append(fields);
+                Ok(())
+            });
+        }
+        return Ok(handle);
     }
-    let fields = with_exchange(|e| Ok(e.output.fields().to_vec()))?;
+    let fields = with_exchange(|e| Ok(sent.unwrap_or_else(|| e.output.fields().to_vec())))?;
     let mut set = NsSet::new(Some("response headers".to_owned()), true);
     set.append(fields);
     let handle = ns_set::create_owned(call.interp, set);
@@ -276,7 +290,7 @@ pub(super) fn encoding(call: &Call) -> Result<Obj> {
     }
     with_exchange(|e| {
         if let Some(name) = &wanted {
-            e.charset = Some(charset::charset_name(name));
+            e.charset = Some(charset::usual_name(name));
         }
         Ok(text(e.charset()))
     })
