@@ -284,6 +284,9 @@ impl Exchange {
     pub fn drop_output(&mut self) {
         self.output.take_fields();
         self.prepared = None;
+        // Whoever has the set of scripts keeps it, but it is no longer that of the response.
+        self.other_handles.extend(self.handles[1].take());
+        self.fixed_output = false;
     }
 
     /// Bytes of the body that were sent, or handed over to be.
@@ -391,7 +394,6 @@ impl Exchange {
             self.state = State::Streaming;
             self.prepared = None;
             self.close = true;
-            self.encode_stream = true;
         }
     }
 

@@ -122,9 +122,7 @@ fn push_field(out: &mut Vec<u8>, name: &str, value: &str) {
 /// Fields that stay as the application has set them, although the response has
 /// one of its own.
 fn application_wins(name: &str) -> bool {
-    ["last-modified", "accept-ranges", "location", "www-authenticate"]
-        .iter()
-        .any(|n| n.eq_ignore_ascii_case(name))
+    ["last-modified", "accept-ranges", "www-authenticate"].iter().any(|n| n.eq_ignore_ascii_case(name))
 }
 
 impl Exchange {
@@ -137,10 +135,13 @@ impl Exchange {
     pub fn respond(&mut self, status: u16, fields: &[(&str, &str)], body: Payload<'_>) -> bool {
         self.set_status(status);
         if self.has_begun() {
-            let sent = match body {
-                Payload::Bytes(bytes) => self.stream(bytes),
-                Payload::Pieces(..) => false,
-            };
+            if let Payload::Pieces(pieces, _) = body {
+                // Those of a channel may be fewer bytes than it should have had.
+                let length = pieces.iter().map(Piece::len).sum();
+                return self.stream_rest(pieces, length);
+            }
+            let Payload::Bytes(bytes) = body else { return false };
+            let sent = self.stream(bytes);
             return self.finish() && sent;
         }
         let status = self.status();
@@ -222,7 +223,7 @@ impl Exchange {
             if let Some(missing) = &mut self.missing {
                 // More than was promised would be taken for the next response.
                 if data.len() as u64 > *missing {
-                    log::write(log::WARNING, "ns_write: more bytes than the content-length: cut");
+                    log::write(log::WARNING, "more bytes than the content-length: cut");
                     data = &data[..*missing as usize];
                 }
                 *missing -= data.len() as u64;
@@ -270,7 +271,7 @@ impl Exchange {
                 self.push_prepared_head(out);
             }
             if let Some(missing) = self.missing.filter(|missing| *missing < length) {
-                log::write(log::WARNING, "ns_writer: more bytes than the content-length: cut");
+                log::write(log::WARNING, "more bytes than the content-length: cut");
                 cut(&mut pieces, missing);
                 length = missing;
             }

@@ -68,7 +68,7 @@ pub struct Settings {
     pub check_modified_since: bool,
     /// `ns/parameters rejectalreadyclosedconn` (true).
     pub reject_closed: bool,
-    /// `redirects`: pages to be run in place of the built-in ones.
+    /// `redirects`: pages to be run in place of the built-in ones. An empty name is none.
     pub redirects: Vec<(u16, String)>,
     /// `hostname` of the driver: for `ns_conn location`.
     pub host_name: Option<String>,
@@ -133,6 +133,7 @@ impl Settings {
             reject_closed: config::get_bool("ns/parameters", "rejectalreadyclosedconn", true),
             redirects: redirects
                 .into_iter()
+                .filter(|(_, url)| !url.is_empty())
                 .filter_map(|(code, url)| code.trim().parse().ok().map(|code| (code, url)))
                 .collect(),
             host_name: text(section, "hostname"),

@@ -136,12 +136,12 @@ pub(super) fn respond_channel(
     }
     drop(bytes);
     send(interp, |exchange| {
-        let sent = exchange.respond(status, &fields, Payload::Pieces(pieces, length));
         if missing > 0 {
+            // Before the response: with it, its connection may be another thread's again.
             log::write(log::WARNING, "the channel has fewer bytes than were promised: connection closed");
-            exchange.abort();
+            exchange.keep_alive = Some(false);
         }
-        sent && missing == 0
+        exchange.respond(status, &fields, Payload::Pieces(pieces, length)) && missing == 0
     })
 }
 

@@ -5,7 +5,7 @@ use super::respond::{connection_charset, STATUS};
 use super::{charset, send, sender, with_exchange, Sender};
 use crate::base::{Error, Result};
 use crate::server::current;
-use crate::server::exchange::{Exchange, Prepared, State};
+use crate::server::exchange::{Prepared, State};
 use crate::tcl::args::{word, Kind, Opt, Syntax};
 use crate::tcl::{Interp, Obj, Outcome};
 
@@ -47,9 +47,9 @@ pub(super) fn ns_headers(interp: Interp, words: &[Obj]) -> Outcome {
     Ok(())
 }
 
-/// Whether text that is sent now is encoded.
+/// Whether text that is sent now is encoded: behind `ns_headers` or `ns_startcontent`.
 pub(super) fn encodes() -> bool {
-    current::with(|e| e.encode_stream && e.state() != State::Raw && has_head(e)).unwrap_or(false)
+    current::with(|exchange| exchange.encode_stream).unwrap_or(false)
 }
 
 /// `ns_write data ...`: sends a piece. Bytes as they are; text in the charset of
@@ -74,11 +74,6 @@ pub(super) fn ns_write(interp: Interp, words: &[Obj]) -> Outcome {
     send(interp, |exchange| exchange.stream(&bytes))?;
     super::serve::wait_for_room();
     Ok(())
-}
-
-/// Whether a head was prepared or sent.
-fn has_head(exchange: &Exchange) -> bool {
-    exchange.prepared.is_some() || exchange.state() == State::Streaming
 }
 
 fn encoded(interp: Interp, name: &str, data: &[Obj]) -> Result<Vec<u8>> {
@@ -117,6 +112,7 @@ pub(super) fn ns_startcontent(interp: Interp, words: &[Obj]) -> Outcome {
                 exchange.charset = Some(name.to_ascii_lowercase());
             }
             exchange.start_raw();
+            exchange.encode_stream = true;
             Ok(())
         })?;
     }
