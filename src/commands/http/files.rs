@@ -119,6 +119,7 @@ pub(super) fn respond_channel(
         let pieces = if length == 0 { Vec::new() } else { vec![piece] };
         source.seek(position + length.min(there))?;
         return send(interp, |exchange| {
+            expect_end(exchange, length > there);
             exchange.respond(status, &fields, Payload::Pieces(pieces, length)) && length <= there
         });
     }
@@ -136,13 +137,18 @@ pub(super) fn respond_channel(
     }
     drop(bytes);
     send(interp, |exchange| {
-        if missing > 0 {
-            // Before the response: with it, its connection may be another thread's again.
-            log::write(log::WARNING, "the channel has fewer bytes than were promised: connection closed");
-            exchange.keep_alive = Some(false);
-        }
+        expect_end(exchange, missing > 0);
         exchange.respond(status, &fields, Payload::Pieces(pieces, length)) && missing == 0
     })
+}
+
+/// Closes the connection behind a response that will lack bytes. Known before it is sent: with
+/// the response, its connection may be another thread's again.
+fn expect_end(exchange: &mut Exchange, lacks_bytes: bool) {
+    if lacks_bytes {
+        log::write(log::WARNING, "the channel has fewer bytes than were promised: connection closed");
+        exchange.keep_alive = Some(false);
+    }
 }
 
 /// `ns_writefp channel ?nbytes?`: streams the rest of a channel, or a part.
@@ -233,8 +239,8 @@ pub(super) fn ns_connsendfp(interp: Interp, words: &[Obj]) -> Outcome {
 /// takes a script after all.
 pub(super) fn fastpath(interp: Interp, words: &[Obj]) -> Outcome {
     NOTHING.parse(interp, &words[..1], &words[1..])?;
-    if with_exchange(|exchange| Ok(exchange.state()))? != State::Open {
-        return Err(Error::new("the response has begun").into());
+    if !may_send(interp)? {
+        return Ok(());
     }
     let mut may_refresh = true;
     loop {
