@@ -3,8 +3,8 @@
 //! the server (`ns/server/NAME`). Names and defaults are the reference's
 //! (spec/http.md 5.1); what is added here says so.
 
-use crate::base::config;
 use crate::base::time_value::TimeValue;
+use crate::base::{config, list};
 use crate::http::request_head::Limits;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -144,36 +144,9 @@ impl Settings {
     }
 }
 
-/// The pairs of a flat list of names and values, in Tcl's notation: values
-/// with blanks are in braces or quotes.
+/// The pairs of a flat list of names and values.
 fn pairs(list: &str) -> Vec<(String, String)> {
-    let mut words: Vec<String> = Vec::new();
-    let mut rest = list.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let (word, tail) = match first {
-            '{' => {
-                let mut depth = 0;
-                let end = rest.char_indices().find(|(_, c)| {
-                    depth += match c {
-                        '{' => 1,
-                        '}' => -1,
-                        _ => 0,
-                    };
-                    depth == 0
-                });
-                let end = end.map_or(rest.len(), |(i, _)| i);
-                (&rest[1..end.max(1)], rest.get(end + 1..).unwrap_or_default())
-            }
-            '"' => {
-                let inner = &rest[1..];
-                let end = inner.find('"').unwrap_or(inner.len());
-                (&inner[..end], inner.get(end + 1..).unwrap_or_default())
-            }
-            _ => rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len())),
-        };
-        words.push(word.to_owned());
-        rest = tail.trim_start();
-    }
+    let words = list::elements(list);
     words.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
 }
 
