@@ -452,6 +452,7 @@ impl Exchange {
         let settings = &self.connection.driver.settings;
         for (name, value) in &settings.extra_headers {
             let is_there = self.output_field(name).is_some()
+                || name == "server" && settings.server_header.is_some()
                 || fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
             if !is_there {
                 push_field(out, name, value);
