@@ -11,6 +11,7 @@ use crate::http::form::Form;
 use crate::http::request_head::Fault;
 use crate::http::target;
 use socket2::Socket;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -273,6 +274,13 @@ impl Exchange {
     /// The charset of text in the response.
     pub fn charset(&self) -> &str {
         self.charset.as_deref().unwrap_or(&self.connection.driver.settings.output_charset)
+    }
+
+    /// Takes a charset for text from now on, if there is one.
+    pub fn use_charset(&mut self, name: Option<Cow<'static, str>>) {
+        if let Some(name) = name.filter(|name| name != self.charset()) {
+            self.charset = Some(name.into_owned());
+        }
     }
 
     /// A field that scripts have set.

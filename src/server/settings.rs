@@ -5,6 +5,7 @@
 
 use crate::base::time_value::TimeValue;
 use crate::base::{config, list};
+use crate::http::charset::{charset_name, encoding_name};
 use crate::http::request_head::{is_token, Limits};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -121,7 +122,7 @@ impl Settings {
             error_min_size: config::get_int(&server, "errorminsize", 514).clamp(0, 65536) as usize,
             output_charset: text(&server, "outputcharset")
                 .or_else(|| text("ns/parameters", "outputcharset"))
-                .unwrap_or_else(|| "utf-8".to_owned()),
+                .map_or_else(|| "utf-8".to_owned(), |name| charset_name(&encoding_name(&name))),
             compress_enable: flag("compressenable", false),
             compress_level: config::get_int(&server, "compresslevel", 4).clamp(1, 9) as u32,
             compress_min_size: config::get_size(&server, "compressminsize", 512) as usize,

@@ -43,10 +43,14 @@ pub(super) fn return_text(
 ) -> Result<()> {
     // Encoding may be Tcl's business: before anything is borrowed.
     let default = current::with(|exchange| connection_charset(exchange)).flatten();
+    let named = charset::usual_name_of_type(interp, mime_type);
     let (content_type, name) = charset::with_charset(mime_type, default.as_deref().unwrap_or("utf-8"));
     let body = charset::encode(interp, name, text);
     let length = most.map_or(body.len(), |most| character_end(&body, most.min(body.len() as u64) as usize));
-    send(interp, |exchange| exchange.respond_text(status, &content_type, &body[..length]))
+    send(interp, |exchange| {
+        exchange.use_charset(named);
+        exchange.respond_text(status, &content_type, &body[..length])
+    })
 }
 
 /// Where the last character ends that is whole within the first `most` bytes

@@ -27,16 +27,16 @@ pub(super) fn ns_headers(interp: Interp, words: &[Obj]) -> Outcome {
     let status = parsed.word(0).number() as u16;
     let mime_type = parsed.words[1].map(|v| v.obj.text());
     let length = parsed.words[2].map(|v| v.number() as u64);
+    let mime_type = mime_type.as_deref().filter(|t| !t.is_empty());
+    let named = mime_type.filter(|_| !binary).and_then(|t| charset::usual_name_of_type(interp, t));
     send(interp, |exchange| {
         exchange.set_status(status);
-        let content_type = mime_type.as_deref().filter(|t| !t.is_empty()).map(|mime_type| {
+        exchange.use_charset(named);
+        let content_type = mime_type.map(|mime_type| {
             if binary {
                 return mime_type.to_owned();
             }
-            let (content_type, name) = charset::with_charset(mime_type, exchange.charset());
-            let (content_type, name) = (content_type.into_owned(), name.to_owned());
-            exchange.charset = Some(name.to_ascii_lowercase());
-            content_type
+            charset::with_charset(mime_type, exchange.charset()).0.into_owned()
         });
         if exchange.state() == State::Open {
             exchange.prepared = Some(Prepared { content_type, length, ..Prepared::default() });
@@ -106,11 +106,10 @@ pub(super) fn ns_startcontent(interp: Interp, words: &[Obj]) -> Outcome {
     if let Some(name) = name.as_deref().filter(|name| !charset::is_known(interp, name)) {
         return Err(Error::new(format!("no encoding for charset: {name}")).into());
     }
+    let name = name.map(|name| charset::usual_name(interp, &name));
     if let Sender::Ready = sender(interp)? {
         with_exchange(|exchange| {
-            if let Some(name) = name {
-                exchange.charset = Some(name.to_ascii_lowercase());
-            }
+            exchange.use_charset(name);
             exchange.start_raw();
             exchange.encode_stream = true;
             Ok(())
