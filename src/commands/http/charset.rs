@@ -27,11 +27,6 @@ pub fn usual_name(interp: Interp, charset: &str) -> Cow<'static, str> {
     Cow::Owned(charset_name(&encoding_name(charset)))
 }
 
-/// The same of the charset that a MIME type names.
-pub fn usual_name_of_type(interp: Interp, mime_type: &str) -> Option<Cow<'static, str>> {
-    of_type(mime_type).map(|charset| usual_name(interp, charset))
-}
-
 /// Text in a charset. What that does not have becomes `?`; in a charset that is
 /// unknown, text is UTF-8.
 pub fn encode<'a>(interp: Interp, charset: &str, text: &'a Obj) -> Cow<'a, [u8]> {

@@ -8,6 +8,7 @@ use crate::server::current;
 use crate::server::exchange::Exchange;
 use crate::tcl::args::{word, Kind, Opt, Syntax, Word};
 use crate::tcl::{Interp, Obj, Outcome};
+use std::borrow::Cow;
 
 /// The status of a response.
 pub(super) const STATUS: Word = word("status[100,599]", Kind::Range("status", 100, 599));
@@ -43,8 +44,8 @@ pub(super) fn return_text(
 ) -> Result<()> {
     // Encoding may be Tcl's business: before anything is borrowed.
     let default = current::with(|exchange| connection_charset(exchange)).flatten();
-    let named = charset::usual_name_of_type(interp, mime_type);
     let (content_type, name) = charset::with_charset(mime_type, default.as_deref().unwrap_or("utf-8"));
+    let named = matches!(content_type, Cow::Borrowed(_)).then(|| charset::usual_name(interp, name));
     let body = charset::encode(interp, name, text);
     let length = most.map_or(body.len(), |most| character_end(&body, most.min(body.len() as u64) as usize));
     send(interp, |exchange| {

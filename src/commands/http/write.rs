@@ -28,7 +28,8 @@ pub(super) fn ns_headers(interp: Interp, words: &[Obj]) -> Outcome {
     let mime_type = parsed.words[1].map(|v| v.obj.text());
     let length = parsed.words[2].map(|v| v.number() as u64);
     let mime_type = mime_type.as_deref().filter(|t| !t.is_empty());
-    let named = mime_type.filter(|_| !binary).and_then(|t| charset::usual_name_of_type(interp, t));
+    let named = mime_type.filter(|_| !binary).and_then(charset::of_type);
+    let named = named.map(|name| charset::usual_name(interp, name));
     send(interp, |exchange| {
         exchange.set_status(status);
         exchange.use_charset(named);
