@@ -312,7 +312,7 @@ fn listing(exchange: &Exchange, settings: &Settings) -> Option<(String, String)>
     Some((url.to_owned(), page.html(settings.listing, source.entries().ok()?)))
 }
 
-/// `ns_url2file url`: the file that a url means.
+/// `ns_url2file url`: the file that a url means, as `ns_conn url` tells it: nothing is decoded.
 pub(super) fn ns_url2file(interp: Interp, words: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<0, 1> =
         Syntax { options: [], ends_options: false, words: [word("url", Kind::Any)], required: 1 };
@@ -320,7 +320,7 @@ pub(super) fn ns_url2file(interp: Interp, words: &[Obj]) -> Outcome {
     let url = parsed.word(0).obj.text();
     let rooted = if url.starts_with('/') { url.to_string() } else { format!("/{url}") };
     let failed = || Error::new(format!("url2file lookup failed for {url}"));
-    let path = crate::http::target::normalize(&rooted).map_err(|_| failed())?;
+    let path = crate::http::target::resolve(&rooted).map_err(|_| failed())?;
     let settings = Settings::current();
     let driver =
         crate::server::current::with(|exchange| exchange.connection.driver.page_dir.clone()).flatten();
