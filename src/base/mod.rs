@@ -1,11 +1,12 @@
 //! What every other room uses and what uses none of them: errors, errno
-//! texts, time values, sizes, base64, the log, the configuration table and ordered header
+//! texts, time values, sizes, lists, base64, the log, the configuration table and ordered header
 //! sets. Nothing here knows of Tcl or of sockets.
 
 pub mod base64;
 pub mod config;
 pub mod errno;
 pub mod error;
+pub mod list;
 pub mod log;
 pub mod log_file;
 pub mod memory_size;

@@ -2,7 +2,7 @@
 //! 4.1), read once a change of the configuration.
 
 use super::media;
-use crate::base::config;
+use crate::base::{config, list};
 use crate::net::beneath::Links;
 use parking_lot::RwLock;
 use std::path::{Path, PathBuf};
@@ -91,8 +91,8 @@ impl Settings {
             refresh: config::get_bool(GLOBAL, &format!("{name}_refresh"), false),
         };
         let directory_file = match config::get(&own, "directoryfile") {
-            Some(names) => words(&names),
-            None => words("index.adp index.tcl index.html index.htm"),
+            Some(names) => list::elements(&names),
+            None => list::elements("index.adp index.tcl index.html index.htm"),
         };
         Settings {
             cache: config::get_bool(GLOBAL, "cache", false),
@@ -131,22 +131,9 @@ pub fn absolute(path: &str) -> PathBuf {
     home.join(Path::new(path))
 }
 
-/// The elements of a simple list: words, separated by blanks or line ends.
-/// Braces and quotes around single words are taken off.
-fn words(list: &str) -> Vec<String> {
-    let bare = |word: &str| word.trim_matches(['{', '}', '"']).to_owned();
-    list.split_ascii_whitespace().map(bare).filter(|word| !word.is_empty()).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_of_names() {
-        assert_eq!(words("index.html {b} \"c\"\n\td"), ["index.html", "b", "c", "d"]);
-        assert!(words(" ").is_empty());
-    }
 
     #[test]
     fn paths_are_below_the_server_directory() {

@@ -46,6 +46,14 @@ pub fn normalize(path: &str) -> Result<Cow<'_, str>, Fault> {
             Err(_) => return Err(Fault::new(400, "path is no UTF-8")),
         },
     };
+    resolve(&decoded).map(Cow::Owned)
+}
+
+/// The same for a path that is decoded already.
+///
+/// # Errors
+/// As those of `normalize`.
+pub fn resolve(decoded: &str) -> Result<String, Fault> {
     if decoded.contains('\0') {
         return Err(Fault::new(400, "NUL in the path"));
     }
@@ -69,7 +77,7 @@ pub fn normalize(path: &str) -> Result<Cow<'_, str>, Fault> {
     if out.is_empty() || matches!(last, "" | "." | "..") {
         out.push('/');
     }
-    Ok(Cow::Owned(out))
+    Ok(out)
 }
 
 /// Whether a path plainly needs no work.
@@ -132,6 +140,8 @@ mod tests {
         for path in ["/%ff", "/%00", "/..\\x", "/..%5cx", "/a%c3"] {
             assert_eq!(normalize(path).unwrap_err().status, 400, "{path}");
         }
+        assert_eq!(resolve("/a%2f/.//../b%20/").unwrap(), "/b%20/");
+        assert!(resolve("/\0").is_err() && resolve("/..\\x").is_err());
     }
 
     #[test]

@@ -35,6 +35,21 @@ pub enum Piece {
     },
 }
 
+impl Piece {
+    /// How many bytes it is.
+    pub fn len(&self) -> u64 {
+        match self {
+            Piece::Bytes(bytes) => bytes.len() as u64,
+            Piece::File { length, .. } => *length,
+        }
+    }
+
+    /// Whether it is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// What is to be sent behind the channel's own buffer.
 #[derive(Default)]
 struct Output {

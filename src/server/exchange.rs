@@ -11,6 +11,7 @@ use crate::http::form::Form;
 use crate::http::request_head::Fault;
 use crate::http::target;
 use socket2::Socket;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
@@ -284,6 +285,13 @@ impl Exchange {
         self.charset.as_deref().unwrap_or(&self.connection.driver.settings.output_charset)
     }
 
+    /// Takes a charset for text from now on, if there is one.
+    pub fn use_charset(&mut self, name: Option<Cow<'static, str>>) {
+        if let Some(name) = name.filter(|name| name != self.charset()) {
+            self.charset = Some(name.into_owned());
+        }
+    }
+
     /// A field that scripts have set.
     pub fn output_field(&self, name: &str) -> Option<&str> {
         self.output.get(name, Match::IgnoreCase)
@@ -293,6 +301,9 @@ impl Exchange {
     pub fn drop_output(&mut self) {
         self.output.take_fields();
         self.prepared = None;
+        // Whoever has the set of scripts keeps it, but it is no longer that of the response.
+        self.other_handles.extend(self.handles[1].take());
+        self.fixed_output = false;
     }
 
     /// Bytes of the body that were sent, or handed over to be.

@@ -79,7 +79,7 @@ fn has_page(exchange: &Exchange, status: u16) -> bool {
 pub fn step(exchange: &mut Exchange, may_refresh: bool) -> Step {
     let settings = Settings::current();
     let Ok(source) = page_source(exchange, &settings) else { return Step::Missing };
-    let media_type = media::type_of(&settings, exchange.path());
+    let media_type = media::type_of(&settings, exchange.path().trim_end_matches('/'));
     match respond_file(exchange, 200, &source, media_type, &settings, may_refresh) {
         Ok(sent) => Step::Sent(sent),
         Err(Stop::Missing) => Step::Missing,
@@ -169,7 +169,8 @@ pub fn respond_file(
 ) -> Result<bool, Stop> {
     exchange.set_status(status);
     let answer = {
-        let fields = Fields::of(exchange);
+        // Behind what was streamed already: all of it, as it is.
+        let fields = if exchange.has_begun() { Fields::default() } else { Fields::of(exchange) };
         answer(source, media_type, &fields.asked(exchange, may_refresh), settings)?
     };
     // As in the reference: what was to be sent was not.

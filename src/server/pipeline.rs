@@ -104,6 +104,8 @@ enum Stage {
     Handler,
     /// The handler runs.
     Handling,
+    /// The page for a status is due.
+    Page(u16),
     /// The response is due.
     Respond,
     /// It is complete.
@@ -159,9 +161,12 @@ impl Pipeline {
                 },
                 // Its end was not heard: there is nothing to wait for.
                 Stage::Handling => self.stage = Stage::Respond,
+                Stage::Page(status) => match self.page(exchange, status) {
+                    Some(run) => return Some(run),
+                    None => self.stage = Stage::Respond,
+                },
                 Stage::Respond => {
-                    respond(exchange);
-                    self.stage = Stage::Closing;
+                    self.stage = respond(exchange).map_or(Stage::Closing, Stage::Page);
                 }
                 // A connection that was given away is not closed here.
                 Stage::Closing => match exchange.at_close.pop() {
@@ -257,10 +262,9 @@ impl Pipeline {
                 }
             }
             (Stage::Handling, _) => {
-                self.stage = Stage::Respond;
-                if ended.code() != Code::Ok {
-                    handler_failed(exchange, run, ended);
-                }
+                let failed = ended.code() != Code::Ok;
+                let page = failed.then(|| handler_failed(exchange, run, ended)).flatten();
+                self.stage = page.map_or(Stage::Respond, Stage::Page);
             }
             (stage, Run::Filter(filter)) => {
                 let verdict = judge(filter, exchange, ended);
@@ -281,11 +285,13 @@ impl Pipeline {
                             ),
                         );
                         if exchange.state() == State::Open {
-                            exchange.respond_status(500);
-                        } else if exchange.is_open() {
-                            exchange.abort();
+                            self.go_to(Stage::Page(500));
+                        } else {
+                            if exchange.is_open() {
+                                exchange.abort();
+                            }
+                            self.go_to(Stage::Respond);
                         }
-                        self.go_to(Stage::Respond);
                     }
                     _ => self.go_to(Stage::Respond),
                 }
@@ -367,19 +373,21 @@ fn respond_status(exchange: &mut Exchange, status: u16) {
     }
 }
 
-/// The handler is through: ends what it has begun.
-fn respond(exchange: &mut Exchange) {
+/// The handler is through: ends what it has begun. The status of the page that is due
+/// when that was nothing.
+fn respond(exchange: &mut Exchange) -> Option<u16> {
     match exchange.state() {
         State::Open if exchange.prepared.is_none() => {
             let line = exchange.request.line().into_owned();
             log::write(log::ERROR, &format!("request handler has sent no response: {line}"));
-            exchange.respond_status(500);
+            return Some(500);
         }
         State::Open | State::Streaming | State::Raw => {
             exchange.finish();
         }
         State::Complete | State::Detached | State::Channel => {}
     }
+    None
 }
 
 /// What an error is logged as.
@@ -412,21 +420,21 @@ pub fn failure_text(ended: &dyn Ended) -> String {
     }
 }
 
-/// A handler has failed: the log hears of it, and the peer unless it has its
-/// answer already.
-pub fn handler_failed(exchange: &mut Exchange, run: &Run, ended: &dyn Ended) {
+/// A handler has failed: the log hears of it. The status of the page that is due, unless
+/// the peer has its answer already.
+pub fn handler_failed(exchange: &mut Exchange, run: &Run, ended: &dyn Ended) -> Option<u16> {
     log_failure(exchange, "ns:tclrequest", run.name(), "request proc", &failure_text(ended));
     match exchange.state() {
         State::Open => {
             let is_timeout = ended.code() == Code::Error && ended.error_class() == "NS_TIMEOUT";
-            let status = if is_timeout { 503 } else { 500 };
             exchange.drop_output();
-            exchange.respond_status(status);
+            return Some(if is_timeout { 503 } else { 500 });
         }
         // The page would become a part of what was begun.
         State::Streaming | State::Raw => exchange.abort(),
         State::Complete | State::Detached | State::Channel => {}
     }
+    None
 }
 
 /// What a filter's completion code and result mean.

@@ -123,9 +123,7 @@ fn push_field(out: &mut Vec<u8>, name: &str, value: &str) {
 /// Fields that stay as the application has set them, although the response has
 /// one of its own.
 fn application_wins(name: &str) -> bool {
-    ["last-modified", "accept-ranges", "location", "www-authenticate"]
-        .iter()
-        .any(|n| n.eq_ignore_ascii_case(name))
+    ["last-modified", "accept-ranges", "www-authenticate"].iter().any(|n| n.eq_ignore_ascii_case(name))
 }
 
 impl Exchange {
@@ -138,13 +136,14 @@ impl Exchange {
     pub fn respond(&mut self, status: u16, fields: &[(&str, &str)], body: Payload<'_>) -> bool {
         self.set_status(status);
         if self.has_begun() {
-            return match body {
-                Payload::Bytes(bytes) => {
-                    let sent = self.stream(bytes);
-                    self.finish() && sent
-                }
-                Payload::Pieces(pieces, length) => self.stream_rest(pieces, length),
-            };
+            if let Payload::Pieces(pieces, _) = body {
+                // Those of a channel may be fewer bytes than it should have had.
+                let length = pieces.iter().map(Piece::len).sum();
+                return self.stream_rest(pieces, length);
+            }
+            let Payload::Bytes(bytes) = body else { return false };
+            let sent = self.stream(bytes);
+            return self.finish() && sent;
         }
         let status = self.status();
         let framing = match status {
@@ -221,7 +220,7 @@ impl Exchange {
             if let Some(missing) = &mut self.missing {
                 // More than was promised would be taken for the next response.
                 if data.len() as u64 > *missing {
-                    log::write(log::WARNING, "ns_write: more bytes than the content-length: cut");
+                    log::write(log::WARNING, "more bytes than the content-length: cut");
                     data = &data[..*missing as usize];
                 }
                 *missing -= data.len() as u64;
@@ -269,7 +268,7 @@ impl Exchange {
                 self.push_prepared_head(out);
             }
             if let Some(missing) = self.missing.filter(|missing| *missing < length) {
-                log::write(log::WARNING, "ns_writer: more bytes than the content-length: cut");
+                log::write(log::WARNING, "more bytes than the content-length: cut");
                 cut(&mut pieces, missing);
                 length = missing;
             }
@@ -454,12 +453,8 @@ impl Exchange {
         }
         let settings = &self.connection.driver.settings;
         for (name, value) in &settings.extra_headers {
-            let is_ours = match name.as_str() {
-                "server" => settings.server_header.is_some(),
-                name => OWN.contains(&name) || matches!(name, "connection" | "transfer-encoding"),
-            };
-            let is_there = is_ours
-                || self.output_field(name).is_some()
+            let is_there = self.output_field(name).is_some()
+                || name == "server" && settings.server_header.is_some()
                 || fields.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
             if !is_there {
                 push_field(out, name, value);

@@ -3,10 +3,10 @@
 //! the server (`ns/server/NAME`). Names and defaults are the reference's
 //! (spec/http.md 5.1); what is added here says so.
 
-use crate::base::config;
 use crate::base::time_value::TimeValue;
+use crate::base::{config, list};
 use crate::http::charset::usual_name;
-use crate::http::request_head::Limits;
+use crate::http::request_head::{is_token, Limits};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ pub struct Settings {
     pub check_modified_since: bool,
     /// `ns/parameters rejectalreadyclosedconn` (true).
     pub reject_closed: bool,
-    /// `redirects`: pages to be run in place of the built-in ones.
+    /// `redirects`: pages to be run in place of the built-in ones. An empty name is none.
     pub redirects: Vec<(u16, String)>,
     /// `hostname` of the driver: for `ns_conn location`.
     pub host_name: Option<String>,
@@ -92,12 +92,8 @@ impl Settings {
         let flag = |key: &str, default: bool| config::get_bool(&server, key, default);
         let number = |key: &str, default: i64| config::get_int(section, key, default).max(0);
         let text = |section: &str, key: &str| config::get(section, key).filter(|v| !v.is_empty());
-        let mut extra_headers = pairs(&text(&server, "extraheaders").unwrap_or_default());
-        for (name, value) in pairs(&text(section, "extraheaders").unwrap_or_default()) {
-            if !extra_headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(&name)) {
-                extra_headers.push((name, value));
-            }
-        }
+        let extra_headers = [text(&server, "extraheaders"), text(section, "extraheaders")];
+        let extra_headers = extra_fields(extra_headers.into_iter().flatten());
         let redirects = config::pairs(&format!("{server}/redirects")).unwrap_or_default();
         let read_ahead = size("readahead", size("bufsize", 16 << 10));
         Settings {
@@ -134,6 +130,7 @@ impl Settings {
             reject_closed: config::get_bool("ns/parameters", "rejectalreadyclosedconn", true),
             redirects: redirects
                 .into_iter()
+                .filter(|(_, url)| !url.is_empty())
                 .filter_map(|(code, url)| code.trim().parse().ok().map(|code| (code, url)))
                 .collect(),
             host_name: text(section, "hostname"),
@@ -144,37 +141,21 @@ impl Settings {
     }
 }
 
-/// The pairs of a flat list of names, which become lower case, and values, in Tcl's
-/// notation: values with blanks are in braces or quotes.
-fn pairs(list: &str) -> Vec<(String, String)> {
-    let mut words: Vec<String> = Vec::new();
-    let mut rest = list.trim_start();
-    while let Some(first) = rest.chars().next() {
-        let (word, tail) = match first {
-            '{' => {
-                let mut depth = 0;
-                let end = rest.char_indices().find(|(_, c)| {
-                    depth += match c {
-                        '{' => 1,
-                        '}' => -1,
-                        _ => 0,
-                    };
-                    depth == 0
-                });
-                let end = end.map_or(rest.len(), |(i, _)| i);
-                (&rest[1..end.max(1)], rest.get(end + 1..).unwrap_or_default())
+/// The fields of flat lists of names and values, the first of each name, in lower case as all
+/// names are. What says how a response is framed, and when it was made, is the server's alone.
+fn extra_fields(lists: impl Iterator<Item = String>) -> Vec<(String, String)> {
+    const OWN: [&str; 4] = ["connection", "content-length", "date", "transfer-encoding"];
+    let mut fields: Vec<(String, String)> = Vec::new();
+    for list in lists {
+        for pair in list::elements(&list).chunks_exact(2) {
+            let name = pair[0].to_ascii_lowercase();
+            let is_there = OWN.contains(&name.as_str()) || fields.iter().any(|(own, _)| *own == name);
+            if is_token(name.as_bytes()) && !is_there {
+                fields.push((name, pair[1].clone()));
             }
-            '"' => {
-                let inner = &rest[1..];
-                let end = inner.find('"').unwrap_or(inner.len());
-                (&inner[..end], inner.get(end + 1..).unwrap_or_default())
-            }
-            _ => rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len())),
-        };
-        words.push(word.to_owned());
-        rest = tail.trim_start();
+        }
     }
-    words.chunks_exact(2).map(|pair| (pair[0].to_ascii_lowercase(), pair[1].clone())).collect()
+    fields
 }
 
 #[cfg(test)]
@@ -182,11 +163,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_pairs() {
+    fn fields_of_the_configuration() {
+        let fields = |lists: &[&str]| extra_fields(lists.iter().map(|list| (*list).to_owned()));
         assert_eq!(
-            pairs("x-a 1  X-B {a b {c}} c \"d e\""),
-            [("x-a", "1"), ("x-b", "a b {c}"), ("c", "d e")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+            fields(&["x-a 1  X-B {a b} Date x", "x-b 2 Content-Length 3 {bad name} 4 c \"d e\" rest"]),
+            [("x-a", "1"), ("x-b", "a b"), ("c", "d e")].map(|(a, b)| (a.to_owned(), b.to_owned()))
         );
-        assert!(pairs("").is_empty());
+        assert!(fields(&[]).is_empty());
     }
 }

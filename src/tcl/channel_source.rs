@@ -122,9 +122,21 @@ impl Bytes<'_> {
 
 impl Drop for Bytes<'_> {
     fn drop(&mut self) {
+        let source = self.source;
+        let ended = source.run(&["::eof", ""]).is_ok_and(|eof| eof.is_word("1"));
         for (option, value) in &self.settings {
             // What a script can set by itself can be set again.
-            let _ = self.source.run_with(&["::fconfigure", "", option], std::slice::from_ref(value));
+            let _ = source.run_with(&["::fconfigure", "", option], std::slice::from_ref(value));
+        }
+        if ended {
+            // With its settings a channel has forgotten that it is at its end, which scripts ask for.
+            let position = source.run(&["::tell", ""]).and_then(|place| place.wide());
+            let more = source.run(&["::read", "", "1"]);
+            if let (Ok(position @ 0..), Ok(more)) = (position, more) {
+                if !more.text().is_empty() {
+                    let _ = source.seek(position as u64);
+                }
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Text of requests and responses in their charsets, by Tcl's encodings
 //! (spec/http.md 3.4).
 
-use crate::http::charset::encoding_name;
-pub use crate::http::charset::{of_type, usual_name, with_charset};
+use crate::http::charset::{self, encoding_name};
+pub use crate::http::charset::{of_type, with_charset};
 use crate::tcl::{Interp, Obj};
 use std::borrow::Cow;
 
@@ -16,6 +16,15 @@ pub fn is_known(interp: Interp, charset: &str) -> bool {
         interp.set_result(&saved);
         names.unwrap_or_default().iter().any(|n| n.is_word(&name))
     }
+}
+
+/// The usual name of a charset, under which a connection has it; that of UTF-8 for one that is
+/// unknown, since text is sent so then.
+pub fn usual_name(interp: Interp, charset: &str) -> Cow<'static, str> {
+    if charset.eq_ignore_ascii_case("utf-8") || !is_known(interp, charset) {
+        return Cow::Borrowed("utf-8");
+    }
+    Cow::Owned(charset::usual_name(charset))
 }
 
 /// Text in a charset. What that does not have becomes `?`; in a charset that is

@@ -119,6 +119,7 @@ pub(super) fn respond_channel(
         let pieces = if length == 0 { Vec::new() } else { vec![piece] };
         source.seek(position + length.min(there))?;
         return send(interp, |exchange| {
+            expect_end(exchange, length > there);
             exchange.respond(status, &fields, Payload::Pieces(pieces, length)) && length <= there
         });
     }
@@ -136,13 +137,18 @@ pub(super) fn respond_channel(
     }
     drop(bytes);
     send(interp, |exchange| {
-        let sent = exchange.respond(status, &fields, Payload::Pieces(pieces, length));
-        if missing > 0 {
-            log::write(log::WARNING, "the channel has fewer bytes than were promised: connection closed");
-            exchange.abort();
-        }
-        sent && missing == 0
+        expect_end(exchange, missing > 0);
+        exchange.respond(status, &fields, Payload::Pieces(pieces, length)) && missing == 0
     })
+}
+
+/// Closes the connection behind a response that will lack bytes. Known before it is sent: with
+/// the response, its connection may be another thread's again.
+fn expect_end(exchange: &mut Exchange, lacks_bytes: bool) {
+    if lacks_bytes {
+        log::write(log::WARNING, "the channel has fewer bytes than were promised: connection closed");
+        exchange.keep_alive = Some(false);
+    }
 }
 
 /// `ns_writefp channel ?nbytes?`: streams the rest of a channel, or a part.
@@ -233,8 +239,8 @@ pub(super) fn ns_connsendfp(interp: Interp, words: &[Obj]) -> Outcome {
 /// takes a script after all.
 pub(super) fn fastpath(interp: Interp, words: &[Obj]) -> Outcome {
     NOTHING.parse(interp, &words[..1], &words[1..])?;
-    if with_exchange(|exchange| Ok(exchange.state()))? != State::Open {
-        return Err(Error::new("the response has begun").into());
+    if !may_send(interp)? {
+        return Ok(());
     }
     let mut may_refresh = true;
     loop {
@@ -306,7 +312,7 @@ fn listing(exchange: &Exchange, settings: &Settings) -> Option<(String, String)>
     Some((url.to_owned(), page.html(settings.listing, source.entries().ok()?)))
 }
 
-/// `ns_url2file url`: the file that a url means.
+/// `ns_url2file url`: the file that a url means, as `ns_conn url` tells it: nothing is decoded.
 pub(super) fn ns_url2file(interp: Interp, words: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<0, 1> =
         Syntax { options: [], ends_options: false, words: [word("url", Kind::Any)], required: 1 };
@@ -314,7 +320,7 @@ pub(super) fn ns_url2file(interp: Interp, words: &[Obj]) -> Outcome {
     let url = parsed.word(0).obj.text();
     let rooted = if url.starts_with('/') { url.to_string() } else { format!("/{url}") };
     let failed = || Error::new(format!("url2file lookup failed for {url}"));
-    let path = crate::http::target::normalize(&rooted).map_err(|_| failed())?;
+    let path = crate::http::target::resolve(&rooted).map_err(|_| failed())?;
     let settings = Settings::current();
     let driver =
         crate::server::current::with(|exchange| exchange.connection.driver.page_dir.clone()).flatten();

@@ -45,13 +45,11 @@ pub(super) fn return_text(
     // Encoding may be Tcl's business: before anything is borrowed.
     let default = current::with(|exchange| connection_charset(exchange)).flatten();
     let (content_type, name) = charset::with_charset(mime_type, default.as_deref().unwrap_or("utf-8"));
+    let named = matches!(content_type, Cow::Borrowed(_)).then(|| charset::usual_name(interp, name));
     let body = charset::encode(interp, name, text);
     let length = most.map_or(body.len(), |most| character_end(&body, most.min(body.len() as u64) as usize));
     send(interp, |exchange| {
-        if let Cow::Borrowed(_) = content_type {
-            // The type names one, which is the connection's from now on.
-            exchange.charset = Some(charset::usual_name(name));
-        }
+        exchange.use_charset(named);
         exchange.respond_text(status, &content_type, &body[..length])
     })
 }

@@ -42,13 +42,14 @@ pub(super) fn run_here(interp: Interp, run: &Run) -> Result<()> {
     let script = scripts::get(run);
     let (completion, code) = Prepared::run_alone(interp, &script);
     let ended = InInterp::new(interp, code, completion);
-    with_exchange(|exchange| {
+    let page = with_exchange(|exchange| {
         super::sync(interp, exchange);
-        if pipeline::Ended::code(&ended) != pipeline::Code::Ok {
-            pipeline::handler_failed(exchange, run, &ended);
-        }
-        Ok(())
+        let failed = pipeline::Ended::code(&ended) != pipeline::Code::Ok;
+        Ok(failed.then(|| pipeline::handler_failed(exchange, run, &ended)).flatten())
     })?;
+    if let Some(status) = page {
+        return_status(interp, status)?;
+    }
     interp.reset_result();
     Ok(())
 }
@@ -135,10 +136,7 @@ pub(super) fn redirect(interp: Interp, status: u16, title: &str, text: &str, loc
         log::write(log::WARNING, &format!("redirect to a location that is no proper URL: {location:?}"));
     }
     let message = format!("<a href=\"{}\">{text}</a>", quote(location));
-    send(interp, |exchange| {
-        exchange.output.delkey("location", crate::base::set::Match::IgnoreCase);
-        exchange.respond_page(status, title, &message, &[("location", location)])
-    })
+    send(interp, |exchange| exchange.respond_page(status, title, &message, &[("location", location)]))
 }
 
 /// `ns_internalredirect location`: another handler answers, without filters.

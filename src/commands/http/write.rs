@@ -29,16 +29,17 @@ pub(super) fn ns_headers(interp: Interp, words: &[Obj]) -> Outcome {
     let status = parsed.word(0).number() as u16;
     let mime_type = parsed.words[1].map(|v| v.obj.text());
     let length = parsed.words[2].map(|v| v.number() as u64);
+    let mime_type = mime_type.as_deref().filter(|t| !t.is_empty());
+    let named = mime_type.filter(|_| !binary).and_then(charset::of_type);
+    let named = named.map(|name| charset::usual_name(interp, name));
     send(interp, |exchange| {
         exchange.set_status(status);
-        let content_type = mime_type.as_deref().filter(|t| !t.is_empty()).map(|mime_type| {
+        exchange.use_charset(named);
+        let content_type = mime_type.map(|mime_type| {
             if binary {
                 return mime_type.to_owned();
             }
-            let (content_type, name) = charset::with_charset(mime_type, exchange.charset());
-            let (content_type, name) = (content_type.into_owned(), name.to_owned());
-            exchange.charset = Some(charset::usual_name(&name));
-            content_type
+            charset::with_charset(mime_type, exchange.charset()).0.into_owned()
         });
         if exchange.state() == State::Open {
             let length_text = length.map(|length| length.to_string());
@@ -66,9 +67,9 @@ fn set_field(interp: Interp, exchange: &mut Exchange, name: &str, value: &str) {
     }
 }
 
-/// Whether text that is sent now is encoded.
+/// Whether text that is sent now is encoded: behind `ns_headers` or `ns_startcontent`.
 pub(super) fn encodes() -> bool {
-    current::with(|e| e.encode_stream && e.state() != State::Raw && has_head(e)).unwrap_or(false)
+    current::with(|exchange| exchange.encode_stream).unwrap_or(false)
 }
 
 /// `ns_write data ...`: sends a piece. Bytes as they are; text in the charset of
@@ -93,11 +94,6 @@ pub(super) fn ns_write(interp: Interp, words: &[Obj]) -> Outcome {
     send(interp, |exchange| exchange.stream(&bytes))?;
     super::serve::wait_for_room();
     Ok(())
-}
-
-/// Whether a head was prepared or sent.
-fn has_head(exchange: &Exchange) -> bool {
-    exchange.prepared.is_some() || exchange.state() == State::Streaming
 }
 
 fn encoded(interp: Interp, name: &str, data: &[Obj]) -> Result<Vec<u8>> {
@@ -130,11 +126,10 @@ pub(super) fn ns_startcontent(interp: Interp, words: &[Obj]) -> Outcome {
     if let Some(name) = name.as_deref().filter(|name| !charset::is_known(interp, name)) {
         return Err(Error::new(format!("no encoding for charset: {name}")).into());
     }
+    let name = name.map(|name| charset::usual_name(interp, &name));
     if let Sender::Ready = sender(interp)? {
         with_exchange(|exchange| {
-            if let Some(name) = name {
-                exchange.charset = Some(charset::usual_name(&name));
-            }
+            exchange.use_charset(name);
             exchange.start_raw();
             Ok(())
         })?;

@@ -288,10 +288,9 @@ pub(super) fn encoding(call: &Call) -> Result<Obj> {
         with_exchange(|_| Ok(()))?;
         return Err(Error::new(format!("no such encoding: {name}")));
     }
+    let wanted = wanted.map(|name| charset::usual_name(call.interp, &name));
     with_exchange(|e| {
-        if let Some(name) = &wanted {
-            e.charset = Some(charset::usual_name(name));
-        }
+        e.use_charset(wanted);
         Ok(text(e.charset()))
     })
 }
