@@ -21,7 +21,7 @@ use crate::proxy::worker::{Answer, OwnProgram};
 use crate::proxy::{time, Problem};
 use crate::tcl::command::CommandProc;
 use crate::tcl::text_buffer::TextBuffer;
-use crate::tcl::{Failure, Interp, Obj, Outcome};
+use crate::tcl::{subcommand, Failure, Interp, Obj, Outcome};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
@@ -60,42 +60,8 @@ const WORKER: &str = "nsproxy-worker.tcl";
 
 /// The command `ns_proxy`.
 pub fn command(interp: Interp, words: &[Obj]) -> Outcome {
-    let (Some(command), Some(subcommand)) = (words.first(), words.get(1)) else {
-        let command = words.first().map(Obj::text).unwrap_or_default();
-        return Err(Error::usage(&format!("{command} /subcommand/ ?/arg .../?")).into());
-    };
-    debug_assert!(!command.raw_text().is_empty());
-    let given = subcommand.raw_text();
-    let run = match SUBCOMMANDS.iter().find(|(name, _)| name.as_bytes() == given) {
-        Some((_, run)) => run,
-        None => {
-            let names: Vec<&str> = SUBCOMMANDS.iter().map(|(name, _)| *name).collect();
-            &SUBCOMMANDS[index(&subcommand.text(), "subcommand", &names)?].1
-        }
-    };
-    run(interp, &words[..2], &words[2..])
-}
-
-/// Finds the word of a list that was given in full or by a beginning that no
-/// other has.
-fn index(given: &str, what: &str, words: &[&str]) -> Result<usize> {
-    if let Some(index) = words.iter().position(|word| *word == given) {
-        return Ok(index);
-    }
-    let mut matching = words.iter().enumerate().filter(|(_, w)| !given.is_empty() && w.starts_with(given));
-    let (first, second) = (matching.next(), matching.next());
-    if let (Some((index, _)), None) = (first, second) {
-        return Ok(index);
-    }
-    let kind = if second.is_some() { "ambiguous" } else { "bad" };
-    let list = match words {
-        [most @ .., last] => format!("{}, or {last}", most.join(", ")),
-        [] => String::new(),
-    };
-    Err(Error::with_code(
-        format!("{kind} {what} \"{given}\": must be {list}"),
-        &["TCL", "LOOKUP", "INDEX", what, given],
-    ))
+    let found = subcommand::prefix(words, SUBCOMMANDS)?;
+    (found.entry)(interp, &found.name, &words[2..])
 }
 
 /// The usage error of a subcommand; `usage` is what follows its name.

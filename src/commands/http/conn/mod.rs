@@ -13,8 +13,8 @@ pub(super) use content::{form_handle, form_of};
 use super::{detached, with_exchange};
 use crate::base::{Error, Result};
 use crate::server::exchange::{Exchange, State};
-use crate::tcl::args::{bad_option, Syntax};
-use crate::tcl::{Interp, Obj, Outcome};
+use crate::tcl::args::Syntax;
+use crate::tcl::{subcommand, Interp, Obj, Outcome};
 
 /// A subcommand: interpreter, the words that name it, its arguments.
 type Subcommand = fn(&Call) -> Result<Obj>;
@@ -93,31 +93,18 @@ pub(super) fn command(interp: Interp, words: &[Obj]) -> Outcome {
     let Some(given) = words.get(1) else {
         return Err(Error::usage(&format!("{} /subcommand/", words[0].text())).into());
     };
-    let run = find(given)?;
-    let result = run(&Call { interp, name: &words[..2], args: &words[2..] })?;
-    interp.set_result(&result);
-    Ok(())
+    // In order, and there are many.
+    if let Ok(index) = SUBCOMMANDS.binary_search_by(|(name, _)| name.as_bytes().cmp(given.raw_text())) {
+        return run(interp, &SUBCOMMANDS[index].1, &words[..2], &words[2..]);
+    }
+    let found = subcommand::prefix(words, SUBCOMMANDS)?;
+    run(interp, found.entry, &found.name, &words[2..])
 }
 
-fn find(given: &Obj) -> Result<Subcommand> {
-    let text = given.raw_text();
-    if let Ok(index) = SUBCOMMANDS.binary_search_by(|(name, _)| name.as_bytes().cmp(text)) {
-        return Ok(SUBCOMMANDS[index].1);
-    }
-    let begins = |name: &str| !text.is_empty() && name.as_bytes().starts_with(text);
-    let mut matching = SUBCOMMANDS.iter().filter(|(name, _)| begins(name));
-    match (matching.next(), matching.next()) {
-        (Some((_, run)), None) => Ok(*run),
-        (first, _) => {
-            let names: Vec<&str> = SUBCOMMANDS.iter().map(|(name, _)| *name).collect();
-            let given = given.text();
-            let mut error = bad_option("", "subcommand", &given, &names);
-            if first.is_some() {
-                error.message = error.message.replacen("bad", "ambiguous", 1);
-            }
-            Err(Error::with_code(error.message, &["TCL", "LOOKUP", "INDEX", "subcommand", &given]))
-        }
-    }
+fn run(interp: Interp, subcommand: &Subcommand, name: &[Obj], args: &[Obj]) -> Outcome {
+    let result = subcommand(&Call { interp, name, args })?;
+    interp.set_result(&result);
+    Ok(())
 }
 
 const NOTHING: Syntax<0, 0> = Syntax { options: [], ends_options: false, words: [], required: 0 };
