@@ -56,8 +56,8 @@ pub enum Script<'a> {
 pub struct Answer<B> {
     /// The completion code.
     pub code: i32,
-    /// errorCode, if there is one.
-    pub error_code: Vec<u8>,
+    /// errorCode, if there is one; it may be empty.
+    pub error_code: Option<Vec<u8>>,
     /// errorInfo, if there is one.
     pub error_info: Vec<u8>,
     /// The result.
@@ -313,7 +313,10 @@ impl Worker {
         if rest.len() > answer.body() {
             return Err(ReceiveError::Malformed);
         }
-        let error_code = line.text(answer.error_code, &mut rest)?;
+        let error_code = match answer.error_code {
+            0 => None,
+            length => Some(line.text(length, &mut rest)?),
+        };
         let error_info = line.text(answer.error_info, &mut rest)?;
         let result = line.body(answer.result, &mut rest)?;
         Ok(Answer { code: answer.code, error_code, error_info, result })
@@ -488,8 +491,8 @@ mod tests {
             });
             let answer = receive(&worker).unwrap();
             assert_eq!(
-                (answer.code, &answer.error_code[..], &answer.error_info[..]),
-                (1, &b"A B"[..], &b"info"[..])
+                (answer.code, answer.error_code.as_deref(), &answer.error_info[..]),
+                (1, Some(&b"A B"[..]), &b"info"[..])
             );
             assert_eq!(answer.result, vec![b'r'; 20_000]);
             let _peer = sender.join().unwrap();
@@ -529,7 +532,9 @@ mod tests {
             peer.write_all(&damaged).unwrap();
             drop(peer);
             if let Ok(answer) = receive(&worker) {
-                let texts = answer.error_code.len() + answer.error_info.len() + answer.result.len();
+                let texts = answer.error_code.map_or(0, |code| code.len())
+                    + answer.error_info.len()
+                    + answer.result.len();
                 assert!(texts <= damaged.len() - ANSWER_HEAD, "{damaged:?}");
             }
         }

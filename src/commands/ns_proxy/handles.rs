@@ -195,7 +195,7 @@ pub fn cleanup(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     }
     for owned in Owner::of(interp).all() {
         // Its errors concern nobody here.
-        let _ = owned.release();
+        let _ = owned.give_back();
     }
     interp.reset_result();
     Ok(())

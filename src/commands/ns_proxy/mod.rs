@@ -93,17 +93,17 @@ fn fail(interp: Interp, problem: Problem) -> Failure {
 
 /// Ends a command as a script in a worker has ended.
 fn deliver(interp: Interp, answer: Answer<TextBuffer>) -> Outcome {
-    end_as(interp, answer.code, &answer.error_code, &answer.error_info, &answer.result.into_obj())
+    end_as(interp, answer.code, answer.error_code.as_deref(), &answer.error_info, &answer.result.into_obj())
 }
 
-fn end_as(interp: Interp, code: i32, error_code: &[u8], error_info: &[u8], result: &Obj) -> Outcome {
+fn end_as(interp: Interp, code: i32, error_code: Option<&[u8]>, error_info: &[u8], result: &Obj) -> Outcome {
     match code {
         0 => {
             interp.set_result(result);
             Ok(())
         }
         1 => {
-            let error_code = if error_code.is_empty() { b"NONE" } else { error_code };
+            let error_code = error_code.unwrap_or(b"NONE");
             let info = (!error_info.is_empty()).then(|| Obj::from_raw_text(error_info));
             interp.set_foreign_error(result, &Obj::from_raw_text(error_code), info.as_ref());
             Err(Failure::Code(code))

@@ -5,7 +5,8 @@ use super::{end_as, fail, handles, time_of, wrong_args};
 use crate::base::time_value::TimeValue;
 use crate::base::{Error, Result};
 use crate::connchan::{home, Channel};
-use crate::proxy::{Handle, Pool};
+use crate::proxy::worker::Answer;
+use crate::proxy::{Handle, Pool, Problem};
 use crate::tcl::object_command::{self, Target, Token};
 use crate::tcl::{lifetime, Interp, Obj, Outcome};
 use std::cell::{Cell, RefCell};
@@ -100,8 +101,21 @@ impl Owned {
     /// idle. An error of that script is the outcome; the handle is given back
     /// in any case.
     pub fn release(&self) -> Outcome {
+        match self.give_back() {
+            Ok(Some(answer)) if !matches!(answer.code, 0 | 2) => {
+                let result = Obj::from_raw_text(&answer.result);
+                end_as(self.interp, 1, answer.error_code.as_deref(), &answer.error_info, &result)
+            }
+            Ok(_) => Ok(()),
+            Err(problem) => Err(fail(self.interp, problem)),
+        }
+    }
+
+    /// Gives the handle back, and leaves the interpreter's result, errorCode and
+    /// errorInfo alone. What became of the reinit script, if there was one.
+    pub fn give_back(&self) -> std::result::Result<Option<Answer<Vec<u8>>>, Problem> {
         if self.released.replace(true) {
-            return Ok(());
+            return Ok(None);
         }
         self.unwatch();
         let answer = self.handle.reinitialize();
@@ -112,14 +126,7 @@ impl Owned {
             object_command::delete(self.interp, token);
         }
         self.handle.release();
-        match answer {
-            Ok(Some(answer)) if !matches!(answer.code, 0 | 2) => {
-                let result = Obj::from_raw_text(&answer.result);
-                end_as(self.interp, 1, &answer.error_code, &answer.error_info, &result)
-            }
-            Ok(_) => Ok(()),
-            Err(problem) => Err(fail(self.interp, problem)),
-        }
+        answer
     }
 
     /// Sets what waits for the answer, in place of what did so before.
@@ -162,13 +169,8 @@ impl Target for Command {
 
     fn deleted(&self) {
         self.0.token.set(None);
-        // Nobody can be told of errors here; the command that deletes this
-        // one keeps its own result.
-        let interp = self.0.interp;
-        if !self.0.released.get() {
-            let result = interp.result();
-            let _ = self.0.release();
-            interp.set_result(&result);
-        }
+        // Nobody can be told of errors here: the command that deletes this one
+        // ends as it does anyway.
+        let _ = self.0.give_back();
     }
 }
