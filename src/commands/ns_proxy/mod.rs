@@ -12,6 +12,7 @@ mod owner;
 mod query;
 mod serve;
 
+pub use owner::{delete_leftovers, request_over};
 pub use serve::main;
 
 use crate::base::time_value::TimeValue;
