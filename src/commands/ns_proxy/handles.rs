@@ -46,8 +46,9 @@ pub fn evaluate(interp: Interp, handle: &Arc<Handle>, script: &Obj, timeout: Tim
 /// `ns_proxy get pool ?-handles n? ?-timeout time?`
 pub fn get(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     const USAGE: &str = "?-handles /integer/? ?-timeout /time/?";
-    let [pool_name, options @ ..] = args else {
-        return Err(wrong_args(name, &format!("/pool/ {USAGE}")));
+    let (pool_name, options) = match args {
+        [pool, options @ ..] if options.len() % 2 == 0 => (pool, options),
+        _ => return Err(wrong_args(name, &format!("/pool/ {USAGE}"))),
     };
     let pool = pool::named(&pool_name.text());
     let owner = Owner::of(interp);
