@@ -49,6 +49,8 @@ pub enum Script<'a> {
     Text(&'a [u8]),
     /// A command in words.
     Words(&'a [&'a [u8]]),
+    /// A text, and the words of the command that it is.
+    Command(&'a [u8], &'a [&'a [u8]]),
 }
 
 /// What a worker answered.
@@ -238,7 +240,7 @@ impl Worker {
     pub fn send(&self, script: Script, limit: Duration) -> Result<(), SendError> {
         let (parts, in_words) = match &script {
             Script::Text(text) => (std::slice::from_ref(text), false),
-            Script::Words(words) => (*words, true),
+            Script::Words(words) | Script::Command(_, words) => (*words, true),
         };
         let head = wire::request_head(parts, in_words)
             .map_err(|e| SendError::Failed(io::Error::new(io::ErrorKind::InvalidInput, e.to_string())))?;
