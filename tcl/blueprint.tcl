@@ -211,8 +211,9 @@ proc ::ns_connchan::blueprint::Aliases {} {
     return $script
 }
 
-# What a job has left behind goes: global variables, channels, and ns_sets.
+# What a job has left behind goes: handles of worker processes, global variables, channels, and ns_sets.
 proc ::ns_connchan::cleanup {} {
+    ns_proxy cleanup
     foreach name [info globals] {
         if {![string match auto_* $name] && ![string match tcl_* $name] && $name ni {env argc argv argv0}} {
             unset -nocomplain ::$name

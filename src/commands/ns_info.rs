@@ -78,7 +78,7 @@ fn ns_info(interp: Interp, words: &[Obj]) -> Outcome {
     if words.len() != 2 {
         return Err(Error::usage(&format!("{} /subcommand/", words[0].text())).into());
     }
-    let answer = subcommand::prefix(words, QUESTIONS)?;
+    let answer = subcommand::prefix(words, QUESTIONS)?.entry;
     interp.set_result(&answer(interp)?);
     Ok(())
 }
@@ -304,9 +304,12 @@ const ACCESS_LOG: &[(&str, (&str, &str))] = &[
 
 /// `ns_accesslog`: no access log is written; its settings are those configured.
 fn ns_accesslog(interp: Interp, words: &[Obj]) -> Outcome {
-    let (key, default) = subcommand::prefix(words, ACCESS_LOG)?;
+    let found = subcommand::prefix(words, ACCESS_LOG)?;
+    let (key, default) = found.entry;
     if words.len() > 3 {
-        return Err(Error::usage(&format!("{} {} ?/value/?", words[0].text(), words[1].text())).into());
+        return Err(
+            Error::usage(&format!("{} {} ?/value/?", found.name[0].text(), found.name[1].text())).into()
+        );
     }
     let section = format!("ns/server/{}/module/nslog", config::server_name());
     if let Some(value) = words.get(2) {

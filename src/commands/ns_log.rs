@@ -94,8 +94,8 @@ const SUBCOMMANDS: &[(&str, Subcommand)] = &[
 
 /// `ns_logctl subcommand ...`.
 fn ns_logctl(interp: Interp, words: &[Obj]) -> Outcome {
-    let run = subcommand::prefix(words, SUBCOMMANDS)?;
-    if let Some(result) = run(interp, &words[..2], &words[2..])? {
+    let found = subcommand::prefix(words, SUBCOMMANDS)?;
+    if let Some(result) = (found.entry)(interp, &found.name, &words[2..])? {
         interp.set_result(&result);
     }
     Ok(())

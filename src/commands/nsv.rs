@@ -275,8 +275,8 @@ fn array(interp: Interp, words: &[Obj]) -> Outcome {
             sized(interp, name, args, |size| Obj::from_count(size.unwrap_or(0) as u64))
         }),
     ];
-    let run = subcommand::prefix(words, SUBCOMMANDS)?;
-    interp.set_result(&run(interp, &words[..2], &words[2..])?);
+    let found = subcommand::prefix(words, SUBCOMMANDS)?;
+    interp.set_result(&(found.entry)(interp, &found.name, &words[2..])?);
     Ok(())
 }
 

@@ -27,8 +27,8 @@ const SUBCOMMANDS: &[(&str, Subcommand)] = &[
 
 /// The command `nsv_dict`.
 pub(super) fn command(interp: Interp, words: &[Obj]) -> Outcome {
-    let run = subcommand::prefix(words, SUBCOMMANDS)?;
-    interp.set_result(&run(interp, &words[..2], &words[2..])?);
+    let found = subcommand::prefix(words, SUBCOMMANDS)?;
+    interp.set_result(&(found.entry)(interp, &found.name, &words[2..])?);
     Ok(())
 }
 

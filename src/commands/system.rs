@@ -90,7 +90,8 @@ fn env(interp: Interp, words: &[Obj]) -> Outcome {
             })
         }),
     ];
-    interp.set_result(&subcommand::prefix(words, SUBCOMMANDS)?(interp, &words[..2], &words[2..])?);
+    let found = subcommand::prefix(words, SUBCOMMANDS)?;
+    interp.set_result(&(found.entry)(interp, &found.name, &words[2..])?);
     Ok(())
 }
 

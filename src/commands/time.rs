@@ -112,7 +112,8 @@ fn time(interp: Interp, words: &[Obj]) -> Outcome {
     let result = if words.len() == 1 {
         Obj::from_int(seconds_now())
     } else {
-        subcommand::prefix(words, SUBCOMMANDS)?(interp, &words[..2], &words[2..])?
+        let found = subcommand::prefix(words, SUBCOMMANDS)?;
+        (found.entry)(interp, &found.name, &words[2..])?
     };
     interp.set_result(&result);
     Ok(())

@@ -382,8 +382,9 @@ impl Handle {
 
     /// Sends a script of the owner's. A worker that has died meanwhile, or has
     /// served its time, is replaced first.
-    pub fn send(self: &Arc<Self>, script: Script, own: Own) -> Result<(), Problem> {
-        let fault = |fault: Fault| fault.sending(&shown(&script), &self.name);
+    pub fn send(self: &Arc<Self>, mut script: Script, own: Own) -> Result<(), Problem> {
+        let given = script;
+        let fault = |fault: Fault| fault.sending(&shown(&given), &self.name);
         let (worker, maxruns, limit) = {
             let inner = self.inner.lock();
             match (inner.state, &inner.worker) {
@@ -404,9 +405,13 @@ impl Handle {
             (worker, is_new) = (self.replace(own, &script)?, true);
         }
         loop {
-            if matches!(script, Script::Words(_)) && !worker.takes_words() {
+            if !worker.takes_words() {
                 // The program was changed while this script was made ready.
-                return Err(fault(Fault::Send));
+                match script {
+                    Script::Command(text, _) => script = Script::Text(text),
+                    Script::Words(_) => return Err(fault(Fault::Send)),
+                    Script::Text(_) => {}
+                }
             }
             worker.count_run();
             self.enter_busy(&script);
@@ -644,7 +649,9 @@ impl Handle {
 fn shown(script: &Script) -> String {
     const ENOUGH: usize = 1024;
     match script {
-        Script::Text(text) => String::from_utf8_lossy(&text[..text.len().min(ENOUGH)]).into_owned(),
+        Script::Text(text) | Script::Command(text, _) => {
+            String::from_utf8_lossy(&text[..text.len().min(ENOUGH)]).into_owned()
+        }
         Script::Words(words) => {
             let words: Vec<_> =
                 words.iter().map(|w| String::from_utf8_lossy(&w[..w.len().min(ENOUGH)])).collect();
@@ -669,7 +676,7 @@ fn keep(script: &Script) -> Kept {
         [&text[..end], b" ..."].concat()
     };
     match script {
-        Script::Text(text) => Kept::Text(cut(text)),
+        Script::Text(text) | Script::Command(text, _) => Kept::Text(cut(text)),
         Script::Words(words) => Kept::Words(words.iter().map(|word| cut(word)).collect()),
     }
 }

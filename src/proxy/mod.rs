@@ -14,6 +14,7 @@ pub mod pool;
 pub mod reaper;
 pub mod service;
 pub mod settings;
+pub mod split;
 pub mod time;
 pub mod wire;
 pub mod worker;

@@ -49,6 +49,8 @@ pub enum Script<'a> {
     Text(&'a [u8]),
     /// A command in words.
     Words(&'a [&'a [u8]]),
+    /// A text, and the words of the command that it is.
+    Command(&'a [u8], &'a [&'a [u8]]),
 }
 
 /// What a worker answered.
@@ -56,8 +58,8 @@ pub enum Script<'a> {
 pub struct Answer<B> {
     /// The completion code.
     pub code: i32,
-    /// errorCode, if there is one.
-    pub error_code: Vec<u8>,
+    /// errorCode, if there is one; it may be empty.
+    pub error_code: Option<Vec<u8>>,
     /// errorInfo, if there is one.
     pub error_info: Vec<u8>,
     /// The result.
@@ -238,7 +240,7 @@ impl Worker {
     pub fn send(&self, script: Script, limit: Duration) -> Result<(), SendError> {
         let (parts, in_words) = match &script {
             Script::Text(text) => (std::slice::from_ref(text), false),
-            Script::Words(words) => (*words, true),
+            Script::Words(words) | Script::Command(_, words) => (*words, true),
         };
         let head = wire::request_head(parts, in_words)
             .map_err(|e| SendError::Failed(io::Error::new(io::ErrorKind::InvalidInput, e.to_string())))?;
@@ -313,7 +315,10 @@ impl Worker {
         if rest.len() > answer.body() {
             return Err(ReceiveError::Malformed);
         }
-        let error_code = line.text(answer.error_code, &mut rest)?;
+        let error_code = match answer.error_code {
+            0 => None,
+            length => Some(line.text(length, &mut rest)?),
+        };
         let error_info = line.text(answer.error_info, &mut rest)?;
         let result = line.body(answer.result, &mut rest)?;
         Ok(Answer { code: answer.code, error_code, error_info, result })
@@ -488,8 +493,8 @@ mod tests {
             });
             let answer = receive(&worker).unwrap();
             assert_eq!(
-                (answer.code, &answer.error_code[..], &answer.error_info[..]),
-                (1, &b"A B"[..], &b"info"[..])
+                (answer.code, answer.error_code.as_deref(), &answer.error_info[..]),
+                (1, Some(&b"A B"[..]), &b"info"[..])
             );
             assert_eq!(answer.result, vec![b'r'; 20_000]);
             let _peer = sender.join().unwrap();
@@ -529,7 +534,9 @@ mod tests {
             peer.write_all(&damaged).unwrap();
             drop(peer);
             if let Ok(answer) = receive(&worker) {
-                let texts = answer.error_code.len() + answer.error_info.len() + answer.result.len();
+                let texts = answer.error_code.map_or(0, |code| code.len())
+                    + answer.error_info.len()
+                    + answer.result.len();
                 assert!(texts <= damaged.len() - ANSWER_HEAD, "{damaged:?}");
             }
         }

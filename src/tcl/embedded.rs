@@ -21,7 +21,8 @@ fn symbol(name: &CStr) -> Option<*mut c_void> {
 }
 
 /// Makes an interpreter, has `init` prepare it, and runs `main` in it. The
-/// exit status of the program; what goes wrong is told on standard error.
+/// exit status of the program; what goes wrong is told on standard error, as
+/// is how a worker is started, to whoever starts one by hand.
 ///
 /// # Safety
 /// `argv` has `argc` strings, and `init` is a Tcl_AppInitProc.
@@ -31,6 +32,12 @@ pub unsafe fn run(
     init: Option<AppInit>,
     main: fn(Interp) -> Outcome,
 ) -> c_int {
+    if !(3..=4).contains(&argc) {
+        // SAFETY: the caller's promise.
+        let name = if argc > 0 { unsafe { CStr::from_ptr(*argv) }.to_string_lossy() } else { "".into() };
+        eprintln!("usage: {} pool id ?command?", name.rsplit('/').next().unwrap_or_default());
+        return 1;
+    }
     let (Some(find), Some(create), Some(tcl_init)) =
         (symbol(c"Tcl_FindExecutable"), symbol(c"Tcl_CreateInterp"), symbol(c"Tcl_Init"))
     else {

@@ -5,6 +5,7 @@
 use super::args::bad_option;
 use super::Obj;
 use crate::base::{Error, Result};
+use std::borrow::Cow;
 
 /// Finds the entry whose name is exactly the word behind the command's name.
 ///
@@ -20,40 +21,53 @@ pub fn exact<'t, T>(words: &[Obj], table: &'t [(&'static str, T)]) -> Result<&'t
     })
 }
 
+/// An entry that `prefix` has found.
+pub struct Found<'w, 't, T> {
+    /// The two words of its usage texts: the command's name, and its own name
+    /// in full, as Tcl shows it even where it was abbreviated.
+    pub name: Cow<'w, [Obj]>,
+    /// The entry.
+    pub entry: &'t T,
+}
+
 /// Finds the entry of which the word behind the command's name is a unique
 /// abbreviation.
 ///
 /// # Errors
-/// `bad subcommand "x": must be a, b, or c` or `ambiguous subcommand ...`,
-/// errorCode `TCL LOOKUP INDEX subcommand x`; the usage when there is no word.
-pub fn prefix<'t, T>(words: &[Obj], table: &'t [(&'static str, T)]) -> Result<&'t T> {
+/// Those of [`index`]; the usage when there is no word.
+pub fn prefix<'w, 't, T>(words: &'w [Obj], table: &'t [(&'static str, T)]) -> Result<Found<'w, 't, T>> {
     let Some(given) = words.get(1) else {
         return Err(Error::usage(&format!("{} /subcommand/ ?/arg .../?", words[0].text())));
     };
-    Ok(&abbreviated(given, table)?.1)
+    if let Some((_, entry)) = table.iter().find(|(name, _)| name.as_bytes() == given.raw_text()) {
+        return Ok(Found { name: Cow::Borrowed(&words[..2]), entry });
+    }
+    let (name, entry) = &table[index(&given.text(), "subcommand", &names(table))?];
+    Ok(Found { name: Cow::Owned(vec![words[0].clone(), Obj::from_str(name)]), entry })
 }
 
-/// Finds the entry, with its name, of which a word is a unique abbreviation.
+/// Finds the word of Tcl's own tables that was given in full, or by a beginning
+/// that no other has. An empty word is the beginning of all of them, and never
+/// means one.
 ///
 /// # Errors
-/// As those of `prefix`. The empty word abbreviates everything, as in Tcl's own tables.
-pub fn abbreviated<'t, T>(given: &Obj, table: &'t [(&'static str, T)]) -> Result<&'t (&'static str, T)> {
-    let text = given.raw_text();
-    if let Some(found) = table.iter().find(|(name, _)| name.as_bytes() == text) {
-        return Ok(found);
+/// `bad WHAT "x": must be a, b, or c` or `ambiguous WHAT ...`, errorCode
+/// `TCL LOOKUP INDEX WHAT x`.
+pub fn index(given: &str, what: &str, names: &[&str]) -> Result<usize> {
+    if let Some(index) = names.iter().position(|name| *name == given) {
+        return Ok(index);
     }
-    let mut matching = table.iter().filter(|(name, _)| name.as_bytes().starts_with(text));
+    let mut matching = names.iter().enumerate().filter(|(_, name)| name.starts_with(given));
     match (matching.next(), matching.next()) {
-        (Some(found), None) if !text.is_empty() => Ok(found),
-        (first, _) => {
-            let how = if first.is_some() { "ambiguous" } else { "bad" };
-            Err(bad_index(how, "subcommand", &given.text(), &names(table)))
+        (Some((index, _)), None) if !given.is_empty() => Ok(index),
+        (_, second) => {
+            let how = if second.is_some() { "ambiguous" } else { "bad" };
+            Err(bad_index(how, what, given, names))
         }
     }
 }
 
-/// The error of Tcl's own tables, `bad WHAT "x": must be a, b, or c`: with no
-/// comma between two alternatives.
+/// The error of `index`: with no comma between two alternatives.
 fn bad_index(how: &str, what: &str, given: &str, names: &[&str]) -> Error {
     let list = match names {
         [] => String::new(),

@@ -14,7 +14,7 @@ mod write;
 mod writer;
 
 use crate::base::{Error, Result};
-use crate::commands::ns_set;
+use crate::commands::{ns_proxy, ns_set};
 use crate::server::attached::{run_rests, Hooks, RESTS_COMMAND};
 use crate::server::current;
 use crate::server::exchange::{Exchange, State};
@@ -67,6 +67,7 @@ pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
     ("ns_writefp", files::ns_writefp),
     (RESTS_COMMAND, |interp, _| {
         run_rests(interp);
+        ns_proxy::delete_leftovers(interp);
         Ok(())
     }),
     ("ns_writer", writer::command),
@@ -89,12 +90,13 @@ fn sync(interp: Interp, exchange: &mut Exchange) {
     }
 }
 
-/// Frees the sets of a request.
+/// Frees the sets of a request, and its handles of worker processes.
 fn cleanup(interp: Interp, exchange: &mut Exchange) {
     let own = exchange.handles.iter_mut().filter_map(Option::take).chain(exchange.other_handles.drain(..));
     for handle in own {
         ns_set::forget(interp, &handle);
     }
+    ns_proxy::request_over(interp, exchange.id);
 }
 
 /// Frees all sets of the thread.

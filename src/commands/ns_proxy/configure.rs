@@ -1,12 +1,12 @@
 //! `ns_proxy configure`: the options of a pool.
 
-use super::{index, time_of, wrong_args};
+use super::{time_of, wrong_args};
 use crate::base::set::NsSet;
 use crate::base::{Error, Result};
 use crate::commands::ns_set;
 use crate::proxy::settings::{Settings, MIN_IDLE};
 use crate::proxy::{pool, time};
-use crate::tcl::{Interp, Obj, Outcome};
+use crate::tcl::{subcommand, Interp, Obj, Outcome};
 
 const USAGE: &str = "/pool/ ?-env /setId/? ?-evaltimeout /time/? ?-exec /value/? ?-gettimeout /time/? \
     ?-idletimeout /time/? ?-init /value/? ?-logminduration /time/? ?-maxruns /integer/? \
@@ -54,7 +54,7 @@ type Change = Box<dyn FnOnce(&mut Settings)>;
 /// `ns_proxy configure pool ?option? ?value? ?option value ...?`
 pub fn configure(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     let [pool, options @ ..] = args else { return Err(wrong_args(name, USAGE)) };
-    let option = |given: &Obj| index(&given.text(), "flags", &OPTIONS).map(|i| OPTIONS[i]);
+    let option = |given: &Obj| subcommand::index(&given.text(), "flags", &OPTIONS).map(|i| OPTIONS[i]);
     if options.len() > 1 && options.len() % 2 == 1 {
         return Err(wrong_args(name, USAGE));
     }

@@ -8,15 +8,19 @@ use crate::base::{log, Error};
 use crate::proxy::fault::shortened;
 use crate::proxy::wire::MAX_WORDS;
 use crate::proxy::worker::{Answer, Script};
-use crate::proxy::{pool, Fault, Handle, Problem};
+use crate::proxy::{pool, split, Fault, Handle, Problem};
 use crate::tcl::text_buffer::TextBuffer;
 use crate::tcl::{Interp, Obj, Outcome};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// From this size on it is worth a look whether a text is a single command.
+const LARGE: usize = 16 * 1024;
+
 /// Calls `use_it` with a script as it is to be sent: a list that was never text
 /// goes in words, if the worker takes that, so that large values in it need not
-/// be quoted here and parsed there.
+/// be quoted here and parsed there; so does a large text that is but one
+/// command in literal words.
 fn with_script<T>(handle: &Handle, script: &Obj, use_it: impl FnOnce(Script) -> T) -> T {
     if script.is_pure_list() && handle.takes_words() {
         if let Some(words) = script.elements().filter(|w| (1..=MAX_WORDS).contains(&w.len())) {
@@ -24,7 +28,13 @@ fn with_script<T>(handle: &Handle, script: &Obj, use_it: impl FnOnce(Script) -> 
             return use_it(Script::Words(&words));
         }
     }
-    use_it(Script::Text(script.raw_text()))
+    let text = script.raw_text();
+    if text.len() >= LARGE && handle.takes_words() {
+        if let Some(words) = split::command(text, MAX_WORDS) {
+            return use_it(Script::Command(text, &words));
+        }
+    }
+    use_it(Script::Text(text))
 }
 
 /// Evaluates a script in a worker and ends as it does.
@@ -46,8 +56,9 @@ pub fn evaluate(interp: Interp, handle: &Arc<Handle>, script: &Obj, timeout: Tim
 /// `ns_proxy get pool ?-handles n? ?-timeout time?`
 pub fn get(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     const USAGE: &str = "?-handles /integer/? ?-timeout /time/?";
-    let [pool_name, options @ ..] = args else {
-        return Err(wrong_args(name, &format!("/pool/ {USAGE}")));
+    let (pool_name, options) = match args {
+        [pool, options @ ..] if options.len() % 2 == 0 => (pool, options),
+        _ => return Err(wrong_args(name, &format!("/pool/ {USAGE}"))),
     };
     let pool = pool::named(&pool_name.text());
     let owner = Owner::of(interp);
@@ -195,7 +206,7 @@ pub fn cleanup(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     }
     for owned in Owner::of(interp).all() {
         // Its errors concern nobody here.
-        let _ = owned.release();
+        let _ = owned.give_back();
     }
     interp.reset_result();
     Ok(())

@@ -12,6 +12,7 @@ mod owner;
 mod query;
 mod serve;
 
+pub use owner::{delete_leftovers, request_over};
 pub use serve::main;
 
 use crate::base::time_value::TimeValue;
@@ -21,7 +22,7 @@ use crate::proxy::worker::{Answer, OwnProgram};
 use crate::proxy::{time, Problem};
 use crate::tcl::command::CommandProc;
 use crate::tcl::text_buffer::TextBuffer;
-use crate::tcl::{Failure, Interp, Obj, Outcome};
+use crate::tcl::{subcommand, Failure, Interp, Obj, Outcome};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
@@ -60,42 +61,8 @@ const WORKER: &str = "nsproxy-worker.tcl";
 
 /// The command `ns_proxy`.
 pub fn command(interp: Interp, words: &[Obj]) -> Outcome {
-    let (Some(command), Some(subcommand)) = (words.first(), words.get(1)) else {
-        let command = words.first().map(Obj::text).unwrap_or_default();
-        return Err(Error::usage(&format!("{command} /subcommand/ ?/arg .../?")).into());
-    };
-    debug_assert!(!command.raw_text().is_empty());
-    let given = subcommand.raw_text();
-    let run = match SUBCOMMANDS.iter().find(|(name, _)| name.as_bytes() == given) {
-        Some((_, run)) => run,
-        None => {
-            let names: Vec<&str> = SUBCOMMANDS.iter().map(|(name, _)| *name).collect();
-            &SUBCOMMANDS[index(&subcommand.text(), "subcommand", &names)?].1
-        }
-    };
-    run(interp, &words[..2], &words[2..])
-}
-
-/// Finds the word of a list that was given in full or by a beginning that no
-/// other has.
-fn index(given: &str, what: &str, words: &[&str]) -> Result<usize> {
-    if let Some(index) = words.iter().position(|word| *word == given) {
-        return Ok(index);
-    }
-    let mut matching = words.iter().enumerate().filter(|(_, w)| !given.is_empty() && w.starts_with(given));
-    let (first, second) = (matching.next(), matching.next());
-    if let (Some((index, _)), None) = (first, second) {
-        return Ok(index);
-    }
-    let kind = if second.is_some() { "ambiguous" } else { "bad" };
-    let list = match words {
-        [most @ .., last] => format!("{}, or {last}", most.join(", ")),
-        [] => String::new(),
-    };
-    Err(Error::with_code(
-        format!("{kind} {what} \"{given}\": must be {list}"),
-        &["TCL", "LOOKUP", "INDEX", what, given],
-    ))
+    let found = subcommand::prefix(words, SUBCOMMANDS)?;
+    (found.entry)(interp, &found.name, &words[2..])
 }
 
 /// The usage error of a subcommand; `usage` is what follows its name.
@@ -127,17 +94,17 @@ fn fail(interp: Interp, problem: Problem) -> Failure {
 
 /// Ends a command as a script in a worker has ended.
 fn deliver(interp: Interp, answer: Answer<TextBuffer>) -> Outcome {
-    end_as(interp, answer.code, &answer.error_code, &answer.error_info, &answer.result.into_obj())
+    end_as(interp, answer.code, answer.error_code.as_deref(), &answer.error_info, &answer.result.into_obj())
 }
 
-fn end_as(interp: Interp, code: i32, error_code: &[u8], error_info: &[u8], result: &Obj) -> Outcome {
+fn end_as(interp: Interp, code: i32, error_code: Option<&[u8]>, error_info: &[u8], result: &Obj) -> Outcome {
     match code {
         0 => {
             interp.set_result(result);
             Ok(())
         }
         1 => {
-            let error_code = if error_code.is_empty() { b"NONE" } else { error_code };
+            let error_code = error_code.unwrap_or(b"NONE");
             let info = (!error_info.is_empty()).then(|| Obj::from_raw_text(error_info));
             interp.set_foreign_error(result, &Obj::from_raw_text(error_code), info.as_ref());
             Err(Failure::Code(code))

@@ -5,7 +5,10 @@ use super::{end_as, fail, handles, time_of, wrong_args};
 use crate::base::time_value::TimeValue;
 use crate::base::{Error, Result};
 use crate::connchan::{home, Channel};
-use crate::proxy::{Handle, Pool};
+use crate::proxy::worker::Answer;
+use crate::proxy::{Handle, Pool, Problem};
+use crate::server::attached::RESTS_COMMAND;
+use crate::server::current;
 use crate::tcl::object_command::{self, Target, Token};
 use crate::tcl::{lifetime, Interp, Obj, Outcome};
 use std::cell::{Cell, RefCell};
@@ -19,12 +22,18 @@ pub struct Owner {
     /// Its number; never 0, which is nobody's.
     pub id: u64,
     handles: RefCell<HashMap<String, Rc<Owned>>>,
+    /// Given back, with commands that are still to be deleted.
+    leftovers: RefCell<Vec<Rc<Owned>>>,
 }
 
 impl Default for Owner {
     fn default() -> Owner {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Owner { id: NEXT.fetch_add(1, Ordering::Relaxed), handles: RefCell::default() }
+        Owner {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            handles: RefCell::default(),
+            leftovers: RefCell::default(),
+        }
     }
 }
 
@@ -34,6 +43,8 @@ pub struct Owned {
     pub handle: Arc<Handle>,
     owner: Weak<Owner>,
     interp: Interp,
+    /// The request of the HTTP server that was being served when it was got.
+    request: Option<u64>,
     token: Cell<Option<Token>>,
     released: Cell<bool>,
     /// What waits for its answer in the event loop.
@@ -54,6 +65,7 @@ impl Owner {
             handle,
             owner: Rc::downgrade(self),
             interp,
+            request: current::with(|exchange| exchange.id),
             token: Cell::new(None),
             released: Cell::new(false),
             watch: RefCell::new(None),
@@ -91,6 +103,37 @@ impl Owner {
     }
 }
 
+/// A request of the HTTP server is over: what was got while it was served, and
+/// not given back, is given back, as in the reference, which never keeps it
+/// beyond that. Not so what `nsproxy::callback` waits for, which is of later.
+pub fn request_over(interp: Interp, request: u64) {
+    // A deleted one has given back everything, and nothing may be kept for it.
+    if interp.is_deleted() {
+        return;
+    }
+    let owner = Owner::of(interp);
+    for owned in owner.all() {
+        if owned.request == Some(request) && owned.watch.borrow().is_none() {
+            // Nobody is there who could be told of errors.
+            let _ = owned.leave();
+            owner.leftovers.borrow_mut().push(owned);
+        }
+    }
+    if !owner.leftovers.borrow().is_empty() {
+        // Not now: scripts that trace their deletion must not run between those of requests.
+        let saved = interp.result();
+        interp.call(&["::after", "0", RESTS_COMMAND].map(Obj::from_str));
+        interp.set_result(&saved);
+    }
+}
+
+/// Deletes the commands of what `request_over` has given back.
+pub fn delete_leftovers(interp: Interp) {
+    for owned in Owner::of(interp).leftovers.take() {
+        owned.delete_command();
+    }
+}
+
 fn missing(name: &str) -> Error {
     Error::new(format!("no such proxyId: {name}"))
 }
@@ -100,25 +143,41 @@ impl Owned {
     /// idle. An error of that script is the outcome; the handle is given back
     /// in any case.
     pub fn release(&self) -> Outcome {
+        match self.give_back() {
+            Ok(Some(answer)) if !matches!(answer.code, 0 | 2) => {
+                let result = Obj::from_raw_text(&answer.result);
+                end_as(self.interp, 1, answer.error_code.as_deref(), &answer.error_info, &result)
+            }
+            Ok(_) => Ok(()),
+            Err(problem) => Err(fail(self.interp, problem)),
+        }
+    }
+
+    /// Gives the handle back, and leaves the interpreter's result, errorCode and
+    /// errorInfo alone. What became of the reinit script, if there was one.
+    pub fn give_back(&self) -> std::result::Result<Option<Answer<Vec<u8>>>, Problem> {
+        let answer = self.leave();
+        self.delete_command();
+        answer
+    }
+
+    /// The same, but the command stays, and says that there is no such handle.
+    fn leave(&self) -> std::result::Result<Option<Answer<Vec<u8>>>, Problem> {
         if self.released.replace(true) {
-            return Ok(());
+            return Ok(None);
         }
         self.unwatch();
         let answer = self.handle.reinitialize();
         if let Some(owner) = self.owner.upgrade() {
             owner.handles.borrow_mut().remove(self.handle.name());
         }
+        self.handle.release();
+        answer
+    }
+
+    fn delete_command(&self) {
         if let Some(token) = self.token.take() {
             object_command::delete(self.interp, token);
-        }
-        self.handle.release();
-        match answer {
-            Ok(Some(answer)) if !matches!(answer.code, 0 | 2) => {
-                let result = Obj::from_raw_text(&answer.result);
-                end_as(self.interp, 1, &answer.error_code, &answer.error_info, &result)
-            }
-            Ok(_) => Ok(()),
-            Err(problem) => Err(fail(self.interp, problem)),
         }
     }
 
@@ -162,13 +221,8 @@ impl Target for Command {
 
     fn deleted(&self) {
         self.0.token.set(None);
-        // Nobody can be told of errors here; the command that deletes this
-        // one keeps its own result.
-        let interp = self.0.interp;
-        if !self.0.released.get() {
-            let result = interp.result();
-            let _ = self.0.release();
-            interp.set_result(&result);
-        }
+        // Nobody can be told of errors here: the command that deletes this one
+        // ends as it does anyway.
+        let _ = self.0.give_back();
     }
 }

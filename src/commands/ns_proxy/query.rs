@@ -80,6 +80,8 @@ pub fn free(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
 pub fn pids(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     let (pool, details) = match args {
         [flag, pool] if flag.is_word("-details") => (pool, true),
+        // A pool may be called so: the reference takes a flag for what it is only
+        // where there is one word more than are needed.
         [pool] => (pool, false),
         _ => return Err(wrong_args(name, "?-details? /pool/")),
     };

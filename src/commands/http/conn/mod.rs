@@ -93,10 +93,16 @@ pub(super) fn command(interp: Interp, words: &[Obj]) -> Outcome {
     let Some(given) = words.get(1) else {
         return Err(Error::usage(&format!("{} /subcommand/", words[0].text())).into());
     };
-    let (name, run) = subcommand::abbreviated(given, SUBCOMMANDS)?;
-    // Usage texts have the name in full.
-    let name = if given.is_word(name) { given.clone() } else { Obj::from_str(name) };
-    let result = run(&Call { interp, name: &[words[0].clone(), name], args: &words[2..] })?;
+    // In order, and there are many.
+    if let Ok(index) = SUBCOMMANDS.binary_search_by(|(name, _)| name.as_bytes().cmp(given.raw_text())) {
+        return run(interp, &SUBCOMMANDS[index].1, &words[..2], &words[2..]);
+    }
+    let found = subcommand::prefix(words, SUBCOMMANDS)?;
+    run(interp, found.entry, &found.name, &words[2..])
+}
+
+fn run(interp: Interp, subcommand: &Subcommand, name: &[Obj], args: &[Obj]) -> Outcome {
+    let result = subcommand(&Call { interp, name, args })?;
     interp.set_result(&result);
     Ok(())
 }
