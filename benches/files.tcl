@@ -4,6 +4,7 @@ package require ns_connchan
 lassign $argv port folder cache certificate key
 ns_section ns/fastpath {
     ns_param cache $cache
+    ns_param cachemaxentry 32KB
     ns_param gzip_static true
 }
 # Connections rest while others are measured.

@@ -117,6 +117,10 @@ proc ::ns_connchan::blueprint::Definitions {namespace} {
         if {$path ne ""} {
             append script [list namespace eval $namespace [list namespace path $path]]\n
         }
+        set handler [namespace eval $namespace {namespace unknown}]
+        if {$handler ne ""} {
+            append script [list namespace eval $namespace [list namespace unknown $handler]]\n
+        }
     }
     set procs [info procs [Literal $prefix]*]
     foreach command [lsort $procs] {
@@ -210,8 +214,7 @@ proc ::ns_connchan::blueprint::Aliases {} {
 # What a job has left behind goes: global variables, channels, and ns_sets.
 proc ::ns_connchan::cleanup {} {
     foreach name [info globals] {
-        if {![string match auto_* $name] && ![string match tcl* $name]
-            && $name ni {env argc argv argv0 errorInfo errorCode}} {
+        if {![string match auto_* $name] && ![string match tcl_* $name] && $name ni {env argc argv argv0}} {
             unset -nocomplain ::$name
         }
     }

@@ -10,6 +10,7 @@ use super::memory_size;
 use super::time_value::TimeValue;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Everything configured so far.
@@ -62,6 +63,12 @@ fn changed() {
 /// `ns/parameters`.
 pub fn server_name() -> String {
     get("ns/parameters", "server").unwrap_or_else(|| "default".to_owned())
+}
+
+/// Where temporary files go: parameter `tmpdir` of `ns/parameters`, else the
+/// system's directory for them.
+pub fn temp_dir() -> PathBuf {
+    get("ns/parameters", "tmpdir").map_or_else(std::env::temp_dir, PathBuf::from)
 }
 
 /// Makes a section, unless it exists.

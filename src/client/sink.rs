@@ -148,7 +148,7 @@ impl<'a> Sink<'a> {
     /// Goes on in a file of its own, readable by its owner alone, under a name
     /// that nobody can guess.
     fn spool(&mut self) -> Result<()> {
-        let folder = config::get("ns/parameters", "tmpdir").map_or_else(std::env::temp_dir, PathBuf::from);
+        let folder = config::temp_dir();
         let mut suffix = [0; 8];
         openssl::rand::rand_bytes(&mut suffix).map_err(|e| Error::new(e.to_string()))?;
         let suffix: String = suffix.iter().map(|b| format!("{b:02x}")).collect();

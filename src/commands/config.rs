@@ -4,7 +4,6 @@
 use super::ns_set;
 use crate::base::set::NsSet;
 use crate::base::{config, Error};
-use crate::commands::server;
 use crate::server::current;
 use crate::tcl::args::{word, Kind, Opt, Syntax};
 use crate::tcl::command::CommandProc;
@@ -51,17 +50,18 @@ fn ns_section(interp: Interp, words: &[Obj]) -> Evaluation {
     };
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
     let name = parsed.word(0).obj.text().trim().to_owned();
-    config::add_section(&name);
     let update = parsed.has(0);
     let add = adder(update);
+    // What may fail comes before anything is made.
+    let mut pairs = Vec::new();
     if let Some(from) = parsed.text(1) {
-        let pairs = config::pairs(&from).ok_or_else(|| Error::new(format!("no such section: '{from}'")))?;
-        pairs.iter().for_each(|(key, value)| add(&name, key, value));
+        pairs = config::pairs(&from).ok_or_else(|| Error::new(format!("no such section: '{from}'")))?;
     }
     if let Some(set) = parsed.options[2] {
-        let fields = ns_set::fields(interp, &set.obj.text())?;
-        fields.iter().for_each(|(key, value)| add(&name, key, value));
+        pairs.extend(ns_set::fields(interp, &set.obj.text())?);
     }
+    config::add_section(&name);
+    pairs.iter().for_each(|(key, value)| add(&name, key, value));
     lifetime::state::<Selected>(interp).0.replace(Some((name, update)));
     match parsed.words[1] {
         None => Ok(Step::Done),
@@ -100,8 +100,8 @@ fn ns_config(interp: Interp, words: &[Obj]) -> Outcome {
             Opt::flag("-all"),
             Opt::flag("-bool"),
             Opt::flag("-int"),
-            Opt::valued("-min", Kind::Int, "integer"),
-            Opt::valued("-max", Kind::Int, "integer"),
+            Opt::valued("-min", Kind::Range("-min", i64::MIN, i64::MAX), "integer"),
+            Opt::valued("-max", Kind::Range("-max", i64::MIN, i64::MAX), "integer"),
             Opt::flag("-exact"),
             Opt::flag("-set"),
         ],
@@ -120,23 +120,30 @@ fn ns_config(interp: Interp, words: &[Obj]) -> Outcome {
         }
         return Ok(());
     }
-    let found = config::get(&section, &key);
+    let found = config::get(&section, &key).or_else(|| built_in(&section, &key));
     let Some(value) = found.as_deref().map(Obj::from_str).or_else(|| default.cloned()) else { return Ok(()) };
-    let range = |index: usize, open: i32| parsed.options[index].map_or(open, |v| v.number() as i32);
+    let range = |index: usize, open: i64| parsed.options[index].map_or(open, |v| v.number());
+    // A default is checked, but returned as written.
+    let checked = |number: i64| if found.is_some() { Obj::from_int(number) } else { value.clone() };
     if parsed.has(1) {
-        let truth = boolean(&value)?;
-        // A default is checked, but returned as written.
-        interp.set_result(&if found.is_some() { Obj::from_int(i64::from(truth)) } else { value });
+        interp.set_result(&checked(i64::from(boolean(&value)?)));
     } else if parsed.has(2) || parsed.has(3) || parsed.has(4) {
-        let number = value.int()?;
-        if !(range(3, i32::MIN)..=range(4, i32::MAX)).contains(&number) {
+        let number = value.wide()?;
+        if !(range(3, i64::MIN)..=range(4, i64::MAX)).contains(&number) {
             return Err(Error::new(format!("value '{number}' out of range")).into());
         }
-        interp.set_result(&value);
+        interp.set_result(&checked(number));
     } else {
         interp.set_result(&value);
     }
     Ok(())
+}
+
+/// What scripts ask for without having set it: the directory for temporary
+/// files.
+fn built_in(section: &str, key: &str) -> Option<String> {
+    let asked = section.eq_ignore_ascii_case("ns/parameters") && key.eq_ignore_ascii_case("tmpdir");
+    asked.then(|| config::temp_dir().to_string_lossy().into_owned())
 }
 
 /// The reference takes the words only, and 1 and 0.
@@ -213,18 +220,17 @@ fn ns_configsection(interp: Interp, words: &[Obj]) -> Outcome {
 }
 
 /// `ns_driversection ?-server server? ?-driver driver?`: where the settings of a
-/// driver are, by default of the one of the current request.
+/// driver are, by default of the one of the current request. A procedure in the
+/// reference, by `ns_parseargs`: hence a usage without the command, and a server
+/// of any name.
 fn ns_driversection(interp: Interp, words: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<2, 0> = Syntax {
-        options: [
-            Opt::valued("-server", Kind::Checked(server::check), "server"),
-            Opt::valued("-driver", Kind::Any, "value"),
-        ],
+        options: [Opt::valued("-server", Kind::Any, "server"), Opt::valued("-driver", Kind::Any, "driver")],
         ends_options: false,
         words: [],
         required: 0,
     };
-    let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
+    let parsed = SYNTAX.parse(interp, &[], &words[1..])?;
     let server = parsed.text(0).unwrap_or_else(config::server_name);
     let of_request = || current::with(|exchange| exchange.connection.driver.name.to_owned());
     let driver = parsed.text(1).or_else(of_request).unwrap_or_else(|| "nssock".to_owned());

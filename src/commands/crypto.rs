@@ -237,7 +237,7 @@ fn random_bytes(interp: Interp, words: &[Obj]) -> Outcome {
     const MOST: usize = 1 << 30;
     const SYNTAX: Syntax<1, 1> = Syntax {
         options: [ENCODING],
-        ends_options: true,
+        ends_options: false,
         words: [word("nrbytes[1,MAX]", Kind::Range("nrbytes", 1, MAX_INT))],
         required: 1,
     };

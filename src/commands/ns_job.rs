@@ -49,7 +49,7 @@ fn text(value: &Obj) -> String {
 fn create(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<1, 2> = Syntax {
         options: [Opt::valued("-desc", Kind::Any, "value")],
-        ends_options: true,
+        ends_options: false,
         words: [QUEUE, word("maxthreads[1,MAX]", Kind::Range("maxthreads", 1, MAX_INT))],
         required: 1,
     };
@@ -64,7 +64,7 @@ fn create(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
 fn queue(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<3, 2> = Syntax {
         options: [Opt::flag("-detached"), Opt::flag("-head"), Opt::valued("-jobid", Kind::Any, "value")],
-        ends_options: true,
+        ends_options: false,
         words: [QUEUE, word("script", Kind::Any)],
         required: 2,
     };
@@ -86,7 +86,7 @@ const TIMEOUT: Opt = Opt::valued("-timeout", Kind::Time, "time");
 
 fn wait(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<1, 2> =
-        Syntax { options: [TIMEOUT], ends_options: true, words: [QUEUE, JOB], required: 2 };
+        Syntax { options: [TIMEOUT], ends_options: false, words: [QUEUE, JOB], required: 2 };
     let parsed = SYNTAX.parse(interp, name, args)?;
     let timeout = parsed.time(0).map(TimeValue::as_duration);
     match queue::wait(&parsed.word(0).obj.text(), &parsed.word(1).obj.text(), timeout)? {
@@ -104,7 +104,7 @@ fn wait(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
 
 fn waitany(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     const SYNTAX: Syntax<1, 1> =
-        Syntax { options: [TIMEOUT], ends_options: true, words: [QUEUE], required: 1 };
+        Syntax { options: [TIMEOUT], ends_options: false, words: [QUEUE], required: 1 };
     let parsed = SYNTAX.parse(interp, name, args)?;
     queue::wait_any(&parsed.word(0).obj.text(), parsed.time(0).map(TimeValue::as_duration))?;
     Ok(())
@@ -208,10 +208,9 @@ fn queuelist(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
 fn threadlist(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
     NOTHING.parse(interp, name, args)?;
     let all = queues();
-    let most: usize = all.list.iter().map(|queue| queue.max_threads).sum();
     let (threads, idle) = all.threads();
     interp.set_result(&Obj::from_pairs([
-        ("maxthreads", Obj::from_count(most as u64)),
+        ("maxthreads", Obj::from_count(all.most_at_once() as u64)),
         ("numthreads", Obj::from_count(threads as u64)),
         ("numidle", Obj::from_count(idle as u64)),
         ("req", Obj::empty()),

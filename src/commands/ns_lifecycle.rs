@@ -60,11 +60,12 @@ fn ns_atsignal(interp: Interp, words: &[Obj]) -> Outcome {
     register(interp, words, Moment::Signal)
 }
 
-/// Texts that `ns_runonce` has evaluated.
-static RUN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+/// Texts that `ns_runonce` has evaluated, and whether it was with `-global`.
+static RUN: Mutex<BTreeSet<(bool, String)>> = Mutex::new(BTreeSet::new());
 
-/// `ns_runonce ?-global? script`: evaluates it unless that has happened in this
-/// process. There is one server, so `-global` makes no difference.
+/// `ns_runonce ?-global? script`: evaluates it unless that has happened for this
+/// server, or with `-global` for this process. There is one server, but what was
+/// done for the one is not done for the other.
 fn ns_runonce(interp: Interp, words: &[Obj]) -> Result<Step, Failure> {
     const SYNTAX: Syntax<1, 1> = Syntax {
         options: [Opt::flag("-global")],
@@ -74,7 +75,7 @@ fn ns_runonce(interp: Interp, words: &[Obj]) -> Result<Step, Failure> {
     };
     let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
     let script = parsed.word(0).obj;
-    if RUN.lock().insert(script.text().into_owned()) {
+    if RUN.lock().insert((parsed.has(0), script.text().into_owned())) {
         Ok(Step::Eval(script.clone(), Box::new(|_, code| pass_on(code))))
     } else {
         Ok(Step::Done)

@@ -3,7 +3,7 @@
 
 use crate::base::set::{Match, NsSet, SetTable};
 use crate::base::{log, Error, Result};
-use crate::tcl::args::{bad_option, word, Kind, Opt, Syntax};
+use crate::tcl::args::{bad_option, word, Kind, Opt, Syntax, MAX_INT};
 use crate::tcl::{lifetime, Interp, Obj, Outcome};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -380,18 +380,13 @@ fn size(call: &Call) -> Result<Obj> {
         words: [
             SET,
             word("nrElements[0,MAX]", Kind::Natural("nrElements")),
-            word("bufferSize[200,MAX]", Kind::Int),
+            // Space to be set aside: of no use here, but checked.
+            word("bufferSize[200,MAX]", Kind::Range("bufferSize", 200, MAX_INT)),
         ],
         required: 1,
     };
     let parsed = SYNTAX.parse(call.interp, call.name, call.args)?;
     let wanted = parsed.words[1].map(|v| v.number() as usize);
-    // Space to be set aside: of no use here, but checked.
-    if let Some(small) = parsed.words[2].map(|v| v.number()).filter(|n| *n < 200) {
-        return Err(Error::new(format!(
-            "expected integer in range [200,MAX] for 'bufferSize', but got {small}"
-        )));
-    }
     with(call.interp, &parsed.word(0).obj.text(), |set| {
         if let Some(wanted) = wanted.filter(|n| *n < set.size()) {
             set.truncate(wanted)?;

@@ -178,15 +178,39 @@ fn lappend(interp: Interp, words: &[Obj]) -> Outcome {
     extend(interp, words, append_element)
 }
 
-/// Appends a list element to the text of a list.
+/// Appends a list element to the text of a list, as `Tcl_DStringAppendElement`
+/// does: whatever the text is, white space and braces that are open at its end
+/// stay, and get no blank behind them.
 pub(super) fn append_element(list: &mut Vec<u8>, element: &Obj) {
-    if list.is_empty() {
-        list.extend_from_slice(Obj::from_list(std::slice::from_ref(element)).raw_text());
-    } else {
-        // Behind another element a hash needs no quotes: so it stands here.
-        let pair = Obj::from_list(&[Obj::from_str("x"), element.clone()]);
-        list.extend_from_slice(&pair.raw_text()[1..]);
+    let blanks = list.iter().rev().take_while(|byte| is_blank(**byte)).count();
+    // Behind another element a hash needs no quotes.
+    let follows = needs_blank(&list[..list.len() - blanks]);
+    if needs_blank(list) {
+        list.push(b' ');
     }
+    if follows {
+        let pair = Obj::from_list(&[Obj::from_str("x"), element.clone()]);
+        list.extend_from_slice(&pair.raw_text()["x ".len()..]);
+    } else {
+        list.extend_from_slice(Obj::from_list(std::slice::from_ref(element)).raw_text());
+    }
+}
+
+/// Whether an element behind this text has to be set off from it.
+fn needs_blank(list: &[u8]) -> bool {
+    // Braces that are open at the end begin lists; what is inside begins there.
+    let open = list.iter().rev().take_while(|byte| **byte == b'{').count();
+    let Some((last, before)) = list[..list.len() - open].split_last() else { return false };
+    if !is_blank(*last) {
+        return true;
+    }
+    // A blank behind a backslash is none.
+    before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+/// What separates the elements of a list.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
 /// `nsv_unset ?-nocomplain? array ?key?`.

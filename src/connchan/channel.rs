@@ -256,6 +256,8 @@ pub struct Channel {
     closed: AtomicBool,
     /// Its connection could not be made.
     failed: AtomicBool,
+    /// OpenSSL keeps its buffers (see `warm`).
+    keeps_buffers: AtomicBool,
     /// The background holds it.
     in_background: AtomicBool,
     /// Held while a callback is running, in whichever thread.
@@ -343,6 +345,7 @@ impl Channel {
             readiness: Readiness::default(),
             closed: AtomicBool::new(false),
             failed: AtomicBool::new(false),
+            keeps_buffers: AtomicBool::new(false),
             in_background: AtomicBool::new(false),
             claim: Claim::default(),
             generation: AtomicU32::new(0),
@@ -669,6 +672,19 @@ impl Channel {
             Some(Endpoint::Tls(session)) => session.handshake(),
             _ => Err(tls::Stop::End { clean: true }),
         }
+    }
+
+    /// Lets OpenSSL keep the buffers of a TLS connection, or take them back. False
+    /// when that is so already.
+    pub(super) fn keep_buffers(&self, keep: bool) -> bool {
+        if self.keeps_buffers.load(Ordering::Relaxed) == keep {
+            return false;
+        }
+        self.keeps_buffers.store(keep, Ordering::Relaxed);
+        if let Some(Endpoint::Tls(session)) = &mut self.io.lock().endpoint {
+            session.keep_buffers(keep);
+        }
+        true
     }
 
     /// What is known of a TLS connection.

@@ -2,7 +2,7 @@
 //! a name: addresses, parts of files, and the step to a channel of scripts
 //! (`ns_connchan detach`, spec/ns_connchan.md 2.4).
 
-use super::channel::{Channel, Endpoint, Peer};
+use super::channel::{Channel, Endpoint, Io, Peer};
 use crate::base::{errno, Error, Result};
 use crate::net::send_file::send_file;
 use crate::reactor::{MAYBE_READABLE, WRITABLE};
@@ -69,10 +69,6 @@ impl Channel {
         if !io.pending.is_empty() {
             return Ok(None);
         }
-        let failed = |error: io::Error| match error.raw_os_error() {
-            Some(code) => Error::posix(errno::message(code), code),
-            None => Error::new(error.to_string()),
-        };
         let plain: Option<RawFd> = match &io.endpoint {
             Some(Endpoint::Stream(socket)) => Some(socket.as_raw_fd()),
             Some(Endpoint::Tls(_)) => None,
@@ -93,16 +89,44 @@ impl Channel {
                     }
                     Ok(None)
                 }
-                Err(error) => Err(failed(error)),
+                Err(error) => Err(file_failed(error)),
             };
         }
+        self.send_chunk(io, &[], file, offset, length).map(Some)
+    }
+
+    /// Over TLS, where that saves a record: sends a head and what is behind it in a file,
+    /// without waiting: how much of the file went, or was read and is kept. `None`, and
+    /// nothing is sent, over anything else or when bytes still wait.
+    ///
+    /// # Errors
+    /// As for `send_file_now`.
+    pub(crate) fn send_head_and_file_now(
+        &self,
+        head: &[u8],
+        file: &File,
+        offset: u64,
+        length: u64,
+    ) -> Result<Option<u64>> {
+        let mut io = self.io().lock();
+        let io = &mut *io;
+        if !io.pending.is_empty() || !matches!(io.endpoint, Some(Endpoint::Tls(_))) {
+            return Ok(None);
+        }
+        self.send_chunk(io, head, file, offset, length).map(Some)
+    }
+
+    /// Reads a chunk of a file and sends it behind a head.
+    fn send_chunk(&self, io: &mut Io, head: &[u8], file: &File, offset: u64, length: u64) -> Result<u64> {
         thread_local!(static CHUNK: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
         CHUNK.with_borrow_mut(|buffer| {
             buffer.resize(FILE_CHUNK, 0);
-            let chunk = &mut buffer[..length.min(FILE_CHUNK as u64) as usize];
-            file.read_exact_at(chunk, offset).map_err(failed)?;
-            self.send_some(io, [chunk, &[]])?;
-            Ok(Some(chunk.len() as u64))
+            // Both together fill whole records.
+            let room = FILE_CHUNK.saturating_sub(head.len()).max(1);
+            let chunk = &mut buffer[..length.min(room as u64) as usize];
+            file.read_exact_at(chunk, offset).map_err(file_failed)?;
+            self.send_some(io, [head, chunk])?;
+            Ok(chunk.len() as u64)
         })
     }
 
@@ -125,5 +149,12 @@ impl Channel {
         self.forget_callback();
         self.readiness.set(MAYBE_READABLE | WRITABLE);
         self.enlist();
+    }
+}
+
+fn file_failed(error: io::Error) -> Error {
+    match error.raw_os_error() {
+        Some(code) => Error::posix(errno::message(code), code),
+        None => Error::new(error.to_string()),
     }
 }

@@ -14,6 +14,7 @@ use super::channel::{here, Callback, Channel, Condition, Place, Registration};
 use super::native::Native;
 use super::slice::Slice;
 use super::socks::{self, Member, Seat};
+use super::warm::Warm;
 use crate::base::{log, Error, Result};
 use crate::reactor::{Key, Message, Payload, Reactor, Readiness, MAYBE_READABLE, READABLE, WRITABLE};
 use crate::tcl::event_source::{self, EventSource, Installed};
@@ -129,6 +130,8 @@ pub struct Home {
     pub(super) depth: Cell<usize>,
     /// Slices to be used again.
     pub(super) spare_slices: RefCell<Vec<Slice>>,
+    /// TLS connections that keep their buffers.
+    pub(super) warm: RefCell<Warm>,
     /// The thread's name.
     name: Arc<str>,
     /// As what other threads know it, and the interpreter for their scripts, when
@@ -186,6 +189,7 @@ pub fn settle(interp: Interp) -> Result<()> {
         slices: RefCell::default(),
         depth: Cell::new(0),
         spare_slices: RefCell::default(),
+        warm: RefCell::default(),
         name: log::thread_name().into(),
         member: OnceCell::new(),
         arrivals: RefCell::default(),

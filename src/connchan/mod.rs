@@ -26,6 +26,7 @@ mod slice;
 pub mod socks;
 pub mod table;
 mod transfer;
+mod warm;
 
 /// The atomics of `claim`; its model test has others.
 mod sync {

@@ -494,6 +494,9 @@ impl Home {
             entry.channel.end_callback();
             return None;
         }
+        if entry.channel.is_tls() {
+            self.warm.borrow_mut().serve(&entry.channel);
+        }
         Some(index)
     }
 
@@ -567,6 +570,9 @@ impl Home {
                 return false;
             }
         };
+        if channel.is_tls() {
+            self.warm.borrow_mut().serve(channel);
+        }
         words.clear();
         let turn = {
             let mut buffer = self.native_buffer.borrow_mut();

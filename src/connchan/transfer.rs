@@ -29,6 +29,9 @@ const DEFAULT_RECEIVE_WAIT: TimeValue = TimeValue::from_secs(30);
 /// parameter `connchanmaxsendbuffer`, 0 for no limit.
 const DEFAULT_MAX_SEND_BUFFER: i64 = 256 << 20;
 
+/// The most that one record of TLS holds (RFC 8446, section 5.1).
+const RECORD: usize = 1 << 14;
+
 /// Where received bytes arrive: one more than a read returns.
 pub type Buffer = [u8; READ_SIZE + 1];
 
@@ -529,26 +532,48 @@ fn send(socket: &Socket, kept: &SendBuffer, new: [&[u8]; 2], more: bool) -> (usi
     }
 }
 
-/// The same over TLS, record by record. A failure behind a success is met
-/// again by the next call.
+/// The same over TLS, record by record, of which several parts are put into one where
+/// that makes fewer. A failure behind a success is met again by the next call.
 fn send_tls(session: &mut Session, parts: [&[u8]; 3]) -> (usize, Option<Unsent>) {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let records = |length: usize| length.div_ceil(RECORD);
+    let joined = records(length) < parts.iter().map(|part| records(part.len())).sum();
+    let mut place = Vec::new();
     let mut total = 0;
-    for part in parts {
-        let mut sent = 0;
-        while sent < part.len() {
-            match session.write(&part[sent..]) {
-                Ok(count) => {
-                    sent += count;
-                    total += count;
-                }
-                Err(Stop::Wait(direction)) => return (total, Some(Unsent::Later(direction))),
-                Err(Stop::Failed(_) | Stop::End { .. }) if total > 0 => return (total, None),
-                Err(Stop::Failed(failure)) => return (0, Some(Unsent::Failed(failure))),
-                Err(Stop::End { .. }) => return (0, Some(Unsent::Failed(Failure::Os(libc::EPIPE)))),
-            }
+    while total < length {
+        let rest = skip(parts, total);
+        let next = rest.iter().copied().find(|part| !part.is_empty()).unwrap_or_default();
+        let next =
+            if joined && next.len() < RECORD.min(length - total) { gather(rest, &mut place) } else { next };
+        match session.write(next) {
+            Ok(count) => total += count,
+            Err(Stop::Wait(direction)) => return (total, Some(Unsent::Later(direction))),
+            Err(Stop::Failed(_) | Stop::End { .. }) if total > 0 => return (total, None),
+            Err(Stop::Failed(failure)) => return (0, Some(Unsent::Failed(failure))),
+            Err(Stop::End { .. }) => return (0, Some(Unsent::Failed(Failure::Os(libc::EPIPE)))),
         }
     }
     (total, None)
+}
+
+/// What is left of the parts behind the first `count` bytes.
+fn skip(mut parts: [&[u8]; 3], mut count: usize) -> [&[u8]; 3] {
+    for part in &mut parts {
+        let gone = count.min(part.len());
+        count -= gone;
+        *part = &part[gone..];
+    }
+    parts
+}
+
+/// As much of the parts as one record holds, in one piece.
+fn gather<'a>(parts: [&[u8]; 3], place: &'a mut Vec<u8>) -> &'a [u8] {
+    place.clear();
+    place.reserve_exact(RECORD);
+    for part in parts {
+        place.extend_from_slice(&part[..part.len().min(RECORD - place.len())]);
+    }
+    place
 }
 
 /// Whether so many waiting bytes are enough: the peer does not read, and the

@@ -64,6 +64,12 @@ fn engage_with(setup: impl FnOnce(&str) -> Result<Setup>) -> Result<()> {
         }
         all.crew.threads = all.crew.threads.saturating_sub(1);
     }
+    if all.crew.threads >= all.most_at_once() {
+        // One of them is done with its job and about to look for the next. It is
+        // the better one: its namespaces know what earlier jobs have left there.
+        all.crew.coming -= 1;
+        return Ok(());
+    }
     all.crew.serial += 1;
     all.crew.threads += 1;
     let name = format!("-nsjob:{}-", all.crew.serial);
@@ -151,6 +157,10 @@ struct Shift {
     replayed: usize,
     /// It has looked for a job.
     arrived: bool,
+    /// The thread has gone idle, or is no longer counted.
+    settled: bool,
+    /// What the job has left behind was to be removed, and that failed.
+    unclean: bool,
 }
 
 /// A thread's memory between shifts.
@@ -176,7 +186,14 @@ enum Step {
 impl Shift {
     fn new(interp: Interp) -> Shift {
         let memory = crate::tcl::lifetime::state::<Memory>(interp);
-        Shift { step: Step::Look, job: None, replayed: memory.replayed.get(), arrived: false }
+        Shift {
+            step: Step::Look,
+            job: None,
+            replayed: memory.replayed.get(),
+            arrived: false,
+            settled: false,
+            unclean: false,
+        }
     }
 
     /// Takes a job, or goes idle.
@@ -189,9 +206,11 @@ impl Shift {
         match all.next(&worker) {
             Some((queue, id, script)) => {
                 self.job = Some((queue, id));
+                self.unclean = false;
                 Some(script)
             }
             None => {
+                self.settled = true;
                 all.crew.idle.push((worker, Instant::now()));
                 let watch = !std::mem::replace(&mut all.crew.watched, true);
                 drop(all);
@@ -251,7 +270,6 @@ impl Task for Shift {
                 self.step = Step::Look;
                 let memory = crate::tcl::lifetime::state::<Memory>(interp);
                 memory.replayed.set(self.replayed);
-                memory.jobs.set(memory.jobs.get() + 1);
                 let most = queues().settings.jobs_per_thread;
                 if most > 0 && memory.jobs.get() >= most {
                     self.step = Step::Leave;
@@ -259,6 +277,7 @@ impl Task for Shift {
                 Some(Obj::from_str(CLEANUP))
             }
             Step::Leave => {
+                self.settled = true;
                 leave();
                 None
             }
@@ -272,6 +291,13 @@ impl Task for Shift {
                 // It may have loaded libraries.
                 crate::tcl::lifetime::come_first_at_process_exit();
                 self.finish(interp, completion);
+                let jobs = &crate::tcl::lifetime::state::<Memory>(interp).jobs;
+                jobs.set(jobs.get() + 1);
+                self.step = Step::Clean;
+            }
+            // The job was cancelled when it had just ended: that has hit this script.
+            Step::Look | Step::Leave if matches!(completion, Completion::Error(_)) && !self.unclean => {
+                self.unclean = true;
                 self.step = Step::Clean;
             }
             _ => {
@@ -301,6 +327,8 @@ impl Drop for Shift {
         }
         if let Some((queue, id)) = self.job.take() {
             report(&queue, &id, Err(ScriptError::from(Error::new("the job has ended its thread"))));
+        }
+        if !self.settled {
             let mut all = queues();
             all.crew.threads = all.crew.threads.saturating_sub(1);
             let waits = all.startable() > 0;

@@ -72,6 +72,13 @@ pub struct Queue {
     pub jobs: VecDeque<Job>,
 }
 
+impl Queue {
+    /// Whether there is a job of that id.
+    fn has(&self, id: &str) -> bool {
+        self.jobs.iter().any(|job| job.id == id)
+    }
+}
+
 /// What `ns_job configure` sets.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -127,17 +134,10 @@ impl Queues {
     /// Makes a queue.
     ///
     /// # Errors
-    /// There is one of that name.
+    /// There is one of that name, perhaps one that goes when its jobs are done.
     pub fn create(&mut self, name: &str, description: &str, max_threads: usize) -> Result<()> {
-        if let Some(queue) = self.list.iter_mut().find(|queue| queue.name == name) {
-            if !queue.deleted {
-                return Err(Error::new(format!("queue already exists: {name}")));
-            }
-            // It has jobs that are not done; they go on in the new one.
-            queue.deleted = false;
-            queue.description = description.into();
-            queue.max_threads = max_threads;
-            return Ok(());
+        if self.list.iter().any(|queue| queue.name == name) {
+            return Err(Error::new(format!("queue already exists: {name}")));
         }
         self.list.push(Queue {
             name: name.into(),
@@ -157,6 +157,20 @@ impl Queues {
     pub fn queue(&mut self, name: &str) -> Result<&mut Queue> {
         let found = self.list.iter_mut().find(|queue| queue.name == name);
         found.ok_or_else(|| no_queue(name))
+    }
+
+    /// An id that no job of a queue has, also none that a script has named so.
+    ///
+    /// # Errors
+    /// There is no such queue.
+    fn next_id(&mut self, queue: &str) -> Result<String> {
+        loop {
+            let id = format!("job{}", self.serial);
+            self.serial += 1;
+            if !self.queue(queue)?.has(&id) {
+                return Ok(id);
+            }
+        }
     }
 
     /// How many threads do jobs, and how many of them wait for one.
@@ -209,6 +223,11 @@ impl Queues {
             waiting.min(queue.max_threads.saturating_sub(queue.running))
         };
         self.list.iter().map(of).sum()
+    }
+
+    /// How many jobs may be done at once, by all queues together.
+    pub fn most_at_once(&self) -> usize {
+        self.list.iter().map(|queue| queue.max_threads).sum()
     }
 
     /// Notes how a job has ended. Of a detached one the outcome is returned,
@@ -275,13 +294,10 @@ pub fn post(interp: Interp, request: &Request) -> Result<String> {
     }
     let id = match request.id.filter(|id| !id.is_empty()) {
         Some(id) => id.to_owned(),
-        None => {
-            queues.serial += 1;
-            format!("job{}", queues.serial - 1)
-        }
+        None => queues.next_id(request.queue)?,
     };
     let queue = queues.queue(request.queue)?;
-    if queue.jobs.iter().any(|job| job.id == id) {
+    if queue.has(&id) {
         return Err(Error::new(format!("Job {id} already exists")));
     }
     let job = Job {

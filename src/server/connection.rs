@@ -187,11 +187,14 @@ impl Connection {
         if pieces.is_empty() {
             return self.send(head, &[]);
         }
-        self.channel.set_more_follows(true);
-        let sent = self.send(head, &[]);
-        self.channel.set_more_follows(false);
-        if !sent {
-            return false;
+        let mut pieces = pieces;
+        if !self.send_with_first(head, &mut pieces) {
+            self.channel.set_more_follows(true);
+            let sent = self.send(head, &[]);
+            self.channel.set_more_follows(false);
+            if !sent {
+                return false;
+            }
         }
         let mut output = self.output.lock();
         if output.failed || self.is_given_away() {
@@ -213,6 +216,29 @@ impl Connection {
             self.channel.nudge_home();
         }
         progress != Progress::Failed
+    }
+
+    /// Over TLS, sends a head in one record with the beginning of the file behind it. False,
+    /// and nothing is sent, when that is not how it is.
+    fn send_with_first(&self, head: &[u8], pieces: &mut [Piece]) -> bool {
+        let Some(Piece::File { file, offset, length }) = pieces.first_mut() else { return false };
+        let mut output = self.output.lock();
+        if output.failed || self.is_given_away() || !output.pieces.is_empty() {
+            return false;
+        }
+        match self.channel.send_head_and_file_now(head, file, *offset, *length) {
+            Ok(Some(count)) => {
+                *offset += count;
+                *length -= count;
+                true
+            }
+            Ok(None) => false,
+            // It is told when the rest is to go.
+            Err(_) => {
+                self.fail(&mut output);
+                true
+            }
+        }
     }
 
     fn fail(&self, output: &mut Output) -> bool {

@@ -90,6 +90,8 @@ pub struct Exchange {
     method: Option<&'static str>,
     /// Free text of `ns_conn clientdata`.
     pub client_data: String,
+    /// Scripts of `ns_atclose`, the first to run last.
+    pub at_close: Vec<String>,
     /// The status, 0 while none is set.
     status: u16,
     /// Fields that scripts have set, in their order.
@@ -162,6 +164,7 @@ impl Exchange {
             query: None,
             method: None,
             client_data: String::new(),
+            at_close: Vec::new(),
             status: 0,
             output: NsSet::new(None, true),
             fixed_output: false,

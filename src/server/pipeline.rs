@@ -1,4 +1,5 @@
-//! The way of a request: filters, handler, response, traces (spec/http.md 1.5).
+//! The way of a request: filters, handler, response, what `ns_atclose` has asked
+//! for, traces (spec/http.md 1.5).
 //!
 //! A state machine that names the next script and hears how it ended; who
 //! evaluates scripts, and where, is not its concern.
@@ -24,10 +25,13 @@ pub enum Run {
     Handler(Arc<Action>),
     /// A filter or trace.
     Filter(Arc<Filter>),
+    /// A script of `ns_atclose`.
+    Closing(Arc<str>),
 }
 
 impl Run {
-    /// Names the script in a thread's cache; none of the script for files.
+    /// Names the script in a thread's cache; none of the script for files, and
+    /// of one that runs once.
     pub fn id(&self) -> Option<u32> {
         match self {
             Run::Handler(action) => match &**action {
@@ -35,6 +39,7 @@ impl Run {
                 Action::Fastpath => None,
             },
             Run::Filter(filter) => Some(filter.id),
+            Run::Closing(_) => None,
         }
     }
 
@@ -46,6 +51,7 @@ impl Run {
                 Action::Fastpath => FASTPATH,
             },
             Run::Filter(filter) => filter.script.as_deref().unwrap_or_default(),
+            Run::Closing(script) => script,
         }
     }
 
@@ -57,6 +63,7 @@ impl Run {
                 Action::Fastpath => FASTPATH,
             },
             Run::Filter(filter) => &filter.name,
+            Run::Closing(script) => script,
         }
     }
 }
@@ -97,6 +104,8 @@ enum Stage {
     Handling,
     /// The response is due.
     Respond,
+    /// It is complete.
+    Closing,
     Trace,
     VoidTrace,
     Over,
@@ -150,8 +159,16 @@ impl Pipeline {
                 Stage::Handling => self.stage = Stage::Respond,
                 Stage::Respond => {
                     respond(exchange);
-                    self.stage = if filters::any() { Stage::Trace } else { Stage::Over };
+                    self.stage = Stage::Closing;
                 }
+                // A connection that was given away is not closed here.
+                Stage::Closing => match exchange.at_close.pop() {
+                    Some(script) if exchange.state() == State::Complete => {
+                        return Some(Run::Closing(script.into()));
+                    }
+                    Some(_) => continue,
+                    None => self.stage = if filters::any() { Stage::Trace } else { Stage::Over },
+                },
                 Stage::Trace => match self.filter(exchange, When::Trace, Stage::VoidTrace) {
                     Some(run) => return Some(run),
                     None => continue,
@@ -232,6 +249,11 @@ impl Pipeline {
     /// The script that `next` named has ended.
     pub fn finished(&mut self, exchange: &mut Exchange, run: &Run, ended: &dyn Ended) {
         match (self.stage, run) {
+            (_, Run::Closing(_)) => {
+                if ended.code() != Code::Ok {
+                    log_failure(exchange, "ns:tclatclose", run.name(), "at close", &failure_text(ended));
+                }
+            }
             (Stage::Handling, _) => {
                 self.stage = Stage::Respond;
                 if ended.code() != Code::Ok {

@@ -22,6 +22,9 @@ thread_local! {
 /// The script to be evaluated.
 pub fn get(run: &Run) -> Rc<Script> {
     let make = || Rc::new(Script::new(&Obj::from_str(run.text())));
+    if let Run::Closing(_) = run {
+        return make();
+    }
     // That for files has the place of number 0.
     let index = run.id().map_or(0, |id| id as usize + 1);
     SCRIPTS.with_borrow_mut(|scripts| {
@@ -34,6 +37,9 @@ pub fn get(run: &Run) -> Rc<Script> {
 
 /// The same as a value. Compiled by whoever evaluates it.
 pub fn object(run: &Run) -> Obj {
+    if let Run::Closing(script) = run {
+        return Obj::from_str(script);
+    }
     let index = run.id().map_or(0, |id| id as usize + 1);
     OBJECTS.with_borrow_mut(|objects| {
         if objects.len() <= index {

@@ -199,14 +199,15 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
                 let Some((value, tail)) = tail.split_first() else {
                     return Err(Error::new(format!("missing argument to {}", option.name)));
                 };
-                parsed.options[index] = Some(convert(interp, option.kind, value)?);
+                parsed.options[index] = Some(convert(interp, option.kind, value, "")?);
                 rest = tail;
             }
         }
         for (index, word) in self.words.iter().enumerate() {
             match rest.split_first() {
                 Some((value, tail)) => {
-                    parsed.words[index] = Some(convert(interp, word.kind, value)?);
+                    let mark = if index < self.required { "" } else { "?" };
+                    parsed.words[index] = Some(convert(interp, word.kind, value, mark)?);
                     rest = tail;
                 }
                 None if index < self.required => return Ok(None),
@@ -237,9 +238,9 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
         Error::usage(&self.usage(&joined(command)))
     }
 
-    /// The usage text of the command called `name`.
+    /// The usage text of the command called `name`, which may be empty.
     pub fn usage(&self, name: &str) -> String {
-        let mut text = name.to_owned();
+        let mut text = String::new();
         for option in &self.options {
             let value = match option.kind {
                 Kind::Flag => String::new(),
@@ -255,7 +256,10 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
             let (open, close) = if index < self.required { (" /", "/") } else { (" ?/", "/?") };
             text.push_str(&format!("{open}{}{close}", word.name));
         }
-        text
+        if name.is_empty() {
+            return text.trim_start().to_owned();
+        }
+        name.to_owned() + &text
     }
 }
 
@@ -276,7 +280,9 @@ fn joined(command: &[Obj]) -> String {
     command.iter().map(Obj::text).collect::<Vec<_>>().join(" ")
 }
 
-fn convert<'a>(interp: Interp, kind: Kind, obj: &'a Obj) -> Result<Value<'a>> {
+/// Converts an option's value or a word. `mark` stands before its name in errors
+/// about ranges: for a word that may be missing the reference shows a `?`.
+fn convert<'a>(interp: Interp, kind: Kind, obj: &'a Obj, mark: &str) -> Result<Value<'a>> {
     let number = match kind {
         Kind::Flag | Kind::Any => 0,
         Kind::Time => {
@@ -292,7 +298,7 @@ fn convert<'a>(interp: Interp, kind: Kind, obj: &'a Obj) -> Result<Value<'a>> {
             let number = obj.int()?;
             if number < 0 {
                 return Err(Error::new(format!(
-                    "expected integer in range [0,MAX] for '{name}', but got {number}"
+                    "expected integer in range [0,MAX] for '{mark}{name}', but got {number}"
                 )));
             }
             i64::from(number)
@@ -306,7 +312,7 @@ fn convert<'a>(interp: Interp, kind: Kind, obj: &'a Obj) -> Result<Value<'a>> {
                 };
                 let (least, most) = (bound(least), bound(most));
                 return Err(Error::new(format!(
-                    "expected integer in range [{least},{most}] for '{name}', but got {number}"
+                    "expected integer in range [{least},{most}] for '{mark}{name}', but got {number}"
                 )));
             }
             number

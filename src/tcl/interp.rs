@@ -92,12 +92,11 @@ impl Interp {
 
     /// The error that the interpreter is in, as one of ours.
     pub fn error_of(self, message: &Obj) -> Error {
-        // SAFETY: a live interpreter; null when the variable does not exist.
-        let code = unsafe {
-            let value = sys::Tcl_GetVar2Ex(self.0, c"errorCode".as_ptr(), null(), sys::TCL_GLOBAL_ONLY);
-            (!value.is_null()).then(|| Obj::retain(value))
-        };
-        let words = code.and_then(|code| code.elements()).unwrap_or_default();
+        // The variable errorCode may still be that of an earlier error; and to
+        // ask for the options of an error would begin its stack trace.
+        let options = self.return_options(sys::TCL_OK);
+        let code = options.chunks_exact(2).find(|pair| pair[0].is_word("-errorcode"));
+        let words = code.and_then(|pair| pair[1].elements()).unwrap_or_default();
         let words: Vec<_> = words.iter().map(Obj::text).collect();
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).filter(|word| *word != "NONE").collect();
         Error::with_code(message.text(), &words)

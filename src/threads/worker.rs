@@ -23,7 +23,7 @@ use std::time::Instant;
 /// Has `unknown` load the package ws when one of its commands is called.
 const AUTO_INDEX: &str = "foreach name {Accept listen handshake send ping close subscribe unsubscribe \
     subscribers topics multicast client::open client::send client::receive client::close} {\n\
-    set ::auto_index(::ws::$name) {package require ws}\n}";
+    set ::auto_index(::ws::$name) {package require ws}\n}\nunset name";
 
 /// How a worker begins.
 #[derive(Clone, Default)]

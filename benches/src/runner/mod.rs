@@ -395,7 +395,7 @@ impl Run {
         for (tls, cache) in plan::FILE_SERVERS {
             let mut servers = self.start_all(round, Transport::Files { tls, cache });
             for (file, (_, path, conns, bytes)) in plan::FILES.into_iter().enumerate() {
-                if cache && file > 0 {
+                if cache && !plan::is_kept_in_memory(path) {
                     continue;
                 }
                 let scenario = Scenario::File { file, tls, cache };

@@ -43,6 +43,11 @@ pub const FILES: [(&str, &str, usize, bool); 4] = [
     ("gzip_static", "/page.html", 50, false),
 ];
 
+/// Whether one of them is small enough to be kept in memory by a server that does so.
+pub fn is_kept_in_memory(path: &str) -> bool {
+    matches!(path, "/1k.bin" | "/page.html")
+}
+
 /// The servers of files: https or not, with or without small files in memory.
 pub const FILE_SERVERS: [(bool, bool); 4] = [(false, false), (false, true), (true, false), (true, true)];
 
@@ -518,10 +523,9 @@ fn aims_of(kind: Kind) -> Vec<Aim> {
         let measure = Measure::RatioOrRate(scenario, Kind::Bare, 500_000.0);
         aims.push(Aim { what, scenario, kind, measure, bound: 0.7 });
     }
-    for (file, (what, ..)) in FILES.into_iter().enumerate() {
+    for (file, (what, path, ..)) in FILES.into_iter().enumerate() {
         for (tls, cache) in FILE_SERVERS {
-            // No large file is kept in memory.
-            if cache && file > 0 {
+            if cache && !is_kept_in_memory(path) {
                 continue;
             }
             let scenario = Scenario::File { file, tls, cache };

@@ -324,9 +324,9 @@ fn files(run: &Run) -> String {
     table.rename(0, "file");
     table.rename(2, "responses/s (100 MiB: pieces of 64 KiB)");
     table.rename(3, "of nginx");
-    for (file, _) in plan::FILES.iter().enumerate() {
+    for (file, (_, path, ..)) in plan::FILES.iter().enumerate() {
         for (tls, cache) in plan::FILE_SERVERS {
-            if cache && file > 0 {
+            if cache && !plan::is_kept_in_memory(path) {
                 continue;
             }
             let scenario = Scenario::File { file, tls, cache };

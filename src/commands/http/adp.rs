@@ -113,7 +113,7 @@ impl Pages {
         let id = current::with(|exchange| exchange.id);
         match self.running.borrow_mut().last_mut() {
             Some((own, output)) if Some(*own) == id => output.push_str(text),
-            _ => return Err(Error::new("no ADP page is being shown")),
+            _ => return Err(Error::new("no active adp")),
         }
         Ok(())
     }

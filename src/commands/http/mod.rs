@@ -28,6 +28,7 @@ pub(super) const COMMANDS: &[(&str, CommandProc)] = &[
     ("_ns_dirlist", files::dirlist),
     ("ns_adp_append", adp::ns_adp_append),
     ("ns_adp_puts", adp::ns_adp_puts),
+    ("ns_atclose", register::ns_atclose),
     ("ns_conn", conn::command),
     ("ns_connsendfp", files::ns_connsendfp),
     ("ns_getform", query::ns_getform),

@@ -1,17 +1,19 @@
 //! `ns_queryget` and its siblings: variables of the request's form, which need
-//! no connection (spec/support.md 4.18).
+//! no connection (spec/support.md 4.18). They are procedures in the reference,
+//! hence their usages; the case of a name does not matter to them, and an empty
+//! value counts as none.
 
 use super::conn::form_of;
 use crate::base::{Error, Result};
 use crate::server::current;
-use crate::tcl::args::{word, Kind, Syntax};
 use crate::tcl::{Interp, Obj, Outcome};
 
 /// All values of a variable; none without a connection.
 fn values(name: &str) -> Vec<String> {
     let form = current::with(form_of);
     let fields = form.iter().flat_map(|form| &form.fields);
-    fields.filter(|(own, _)| own == name).map(|(_, value)| value.clone()).collect()
+    let wanted = name.to_lowercase();
+    fields.filter(|(own, _)| own.to_lowercase() == wanted).map(|(_, value)| value.clone()).collect()
 }
 
 /// A key, and perhaps a value that stands for what is missing.
@@ -26,7 +28,7 @@ fn parse<'a>(words: &'a [Obj], usage: &str) -> Result<(&'a Obj, Option<&'a Obj>)
 /// `ns_queryget key ?value?`: the first value of a variable.
 pub(super) fn ns_queryget(interp: Interp, words: &[Obj]) -> Outcome {
     let (key, default) = parse(words, "key ?value?")?;
-    match (values(&key.text()).first(), default) {
+    match (values(&key.text()).first().filter(|value| !value.is_empty()), default) {
         (Some(value), _) => interp.set_result(&Obj::from_str(value)),
         (None, Some(default)) => interp.set_result(default),
         (None, None) => {}
@@ -37,7 +39,8 @@ pub(super) fn ns_queryget(interp: Interp, words: &[Obj]) -> Outcome {
 /// `ns_querygetall key ?def_result?`: all values of a variable.
 pub(super) fn ns_querygetall(interp: Interp, words: &[Obj]) -> Outcome {
     let (key, default) = parse(words, "key ?def_result?")?;
-    let values: Vec<Obj> = values(&key.text()).iter().map(|v| Obj::from_str(v)).collect();
+    let values = values(&key.text());
+    let values: Vec<Obj> = values.iter().filter(|v| !v.is_empty()).map(|v| Obj::from_str(v)).collect();
     match default {
         Some(default) if values.is_empty() => interp.set_result(default),
         _ => interp.set_result(&Obj::from_list(&values)),
@@ -47,10 +50,8 @@ pub(super) fn ns_querygetall(interp: Interp, words: &[Obj]) -> Outcome {
 
 /// `ns_queryexists key`: whether there is such a variable.
 pub(super) fn ns_queryexists(interp: Interp, words: &[Obj]) -> Outcome {
-    const SYNTAX: Syntax<0, 1> =
-        Syntax { options: [], ends_options: false, words: [word("key", Kind::Any)], required: 1 };
-    let parsed = SYNTAX.parse(interp, &words[..1], &words[1..])?;
-    let exists = !values(&parsed.word(0).obj.text()).is_empty();
+    let [_, key] = words else { return Err(Error::usage(&format!("{} key", words[0].text())).into()) };
+    let exists = !values(&key.text()).is_empty();
     interp.set_result(&Obj::from_int(i64::from(exists)));
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Registration of handlers, filters and traces (spec/http.md section 1).
 
+use super::with_exchange;
 use crate::base::{Error, Result};
 use crate::commands::server;
 use crate::server::constraints::Constraints;
@@ -81,6 +82,22 @@ pub(super) fn ns_register_proc(_: Interp, words: &[Obj]) -> Outcome {
         Action::Script { id: new_id(), text: with_words(script, args), name: script.text().into_owned() };
     let constraints = constraints(line.options[0])?;
     handlers::register(&method.text(), &url.text(), line.options[1].is_none(), constraints, action);
+    Ok(())
+}
+
+/// `ns_atclose script ?arg ...?`: runs when the response of the current request
+/// is complete, the last registered first.
+pub(super) fn ns_atclose(_: Interp, words: &[Obj]) -> Outcome {
+    let [_, script, args @ ..] = words else {
+        return Err(Error::usage(&format!("{} /script/ ?/arg .../?", words[0].text())).into());
+    };
+    with_exchange(|exchange| {
+        if !exchange.is_open() {
+            return Err(Error::new("connection already closed"));
+        }
+        exchange.at_close.push(with_words(script, args));
+        Ok(())
+    })?;
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub(super) fn ns_headers(interp: Interp, words: &[Obj]) -> Outcome {
         words: [
             STATUS,
             word("mimetype", Kind::Any),
-            word("length[0,MAX]", Kind::Range("?length", 0, i64::MAX)),
+            word("length[0,MAX]", Kind::Range("length", 0, i64::MAX)),
         ],
         required: 1,
     };

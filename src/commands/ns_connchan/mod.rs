@@ -13,6 +13,7 @@ use super::{http, server};
 use crate::base::{log, Error, Result};
 use crate::connchan::channel::READ_SIZE;
 use crate::connchan::{home, table, Channel, Condition};
+use crate::server::driver::Driver;
 use crate::tcl::args::{bad_option, word, Kind, Opt, Syntax};
 use crate::tcl::{Interp, Obj, Outcome};
 use crate::ws::link::Link;
@@ -112,7 +113,12 @@ fn close(interp: Interp, name: &[Obj], args: &[Obj]) -> Outcome {
         required: 1,
     };
     let parsed = SYNTAX.parse(interp, name, args)?;
-    home::close(&*channel(parsed.word(0).obj)?);
+    let channel = channel(parsed.word(0).obj)?;
+    home::close(&channel);
+    if let Some(driver) = channel.companion_ref::<Driver>() {
+        // Its thread will hear of the close; who closed may count on it at once.
+        driver.stop();
+    }
     Ok(())
 }
 

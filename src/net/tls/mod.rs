@@ -33,7 +33,12 @@ use std::sync::Arc;
 extern "C" {
     /// SSL_has_pending(3), which the bindings lack.
     fn SSL_has_pending(ssl: *const openssl_sys::SSL) -> libc::c_int;
+    /// SSL_free_buffers(3), which they lack too.
+    fn SSL_free_buffers(ssl: *mut openssl_sys::SSL) -> libc::c_int;
 }
+
+/// SSL_clear_mode(3), a macro in C.
+const SSL_CTRL_CLEAR_MODE: libc::c_int = 78;
 
 /// How an attempt ended that did not succeed.
 #[derive(Debug)]
@@ -272,6 +277,26 @@ impl Session {
             match (&**self.socket()).read(&mut unread) {
                 Ok(count) if count > 0 => {}
                 _ => break,
+            }
+        }
+    }
+
+    /// Whether OpenSSL keeps its buffers when nothing is in them, as for a connection
+    /// in use, or gives them back (34 KB), as at first.
+    pub fn keep_buffers(&mut self, keep: bool) {
+        let mode = openssl_sys::SSL_MODE_RELEASE_BUFFERS;
+        let (set, none) = (openssl_sys::SSL_CTRL_MODE, std::ptr::null_mut());
+        let ssl = self.stream.ssl().as_ptr();
+        // SAFETY: a live SSL of this session. The commands change its mode and take no
+        // pointer; buffers that hold something are not freed.
+        unsafe {
+            if keep {
+                openssl_sys::SSL_ctrl(ssl, SSL_CTRL_CLEAR_MODE, mode, none);
+                // From OpenSSL 3.2 on a record layer keeps a copy, which only this renews.
+                openssl_sys::SSL_ctrl(ssl, set, 0, none);
+            } else {
+                openssl_sys::SSL_ctrl(ssl, set, mode, none);
+                SSL_free_buffers(ssl);
             }
         }
     }

@@ -39,8 +39,8 @@ pub(super) fn content(call: &Call) -> Result<Obj> {
         options: [Opt::flag("-binary")],
         ends_options: false,
         words: [
-            word("offset[0,MAX]", Kind::Range("?offset", 0, i64::MAX)),
-            word("length[1,MAX]", Kind::Range("?length", 1, i64::MAX)),
+            word("offset[0,MAX]", Kind::Range("offset", 0, i64::MAX)),
+            word("length[1,MAX]", Kind::Range("length", 1, i64::MAX)),
         ],
         required: 0,
     };

@@ -46,7 +46,7 @@ pub(super) fn urlv(call: &Call) -> Result<Obj> {
     const SYNTAX: Syntax<0, 1> = Syntax {
         options: [],
         ends_options: false,
-        words: [word("idx[0,MAX]", Kind::Range("?idx", 0, i64::MAX))],
+        words: [word("idx[0,MAX]", Kind::Range("idx", 0, i64::MAX))],
         required: 0,
     };
     let parsed = SYNTAX.parse(call.interp, call.name, call.args)?;

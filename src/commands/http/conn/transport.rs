@@ -57,7 +57,7 @@ pub(super) fn rate_limit(call: &Call) -> Result<Obj> {
     const SYNTAX: Syntax<0, 1> = Syntax {
         options: [],
         ends_options: false,
-        words: [word("limit[-1,MAX]", Kind::Range("?limit", -1, i64::MAX))],
+        words: [word("limit[-1,MAX]", Kind::Range("limit", -1, i64::MAX))],
         required: 0,
     };
     let parsed = SYNTAX.parse(call.interp, call.name, call.args)?;
@@ -98,7 +98,7 @@ pub(super) fn compress(call: &Call) -> Result<Obj> {
     const SYNTAX: Syntax<0, 1> = Syntax {
         options: [],
         ends_options: false,
-        words: [word("level[0,9]", Kind::Range("?level", 0, 9))],
+        words: [word("level[0,9]", Kind::Range("level", 0, 9))],
         required: 0,
     };
     let parsed = SYNTAX.parse(call.interp, call.name, call.args)?;
@@ -114,7 +114,7 @@ pub(super) fn content_sent_length(call: &Call) -> Result<Obj> {
     const SYNTAX: Syntax<0, 1> = Syntax {
         options: [],
         ends_options: false,
-        words: [word("value[0,MAX]", Kind::Range("?value", 0, i64::MAX))],
+        words: [word("value[0,MAX]", Kind::Range("value", 0, i64::MAX))],
         required: 0,
     };
     let parsed = SYNTAX.parse(call.interp, call.name, call.args)?;
@@ -195,7 +195,7 @@ pub(super) fn keep_alive(call: &Call) -> Result<Obj> {
     const SYNTAX: Syntax<0, 1> = Syntax {
         options: [],
         ends_options: false,
-        words: [word("value[0,1]", Kind::Range("?value", 0, 1))],
+        words: [word("value[0,1]", Kind::Range("value", 0, 1))],
         required: 0,
     };
     let parsed = SYNTAX.parse(call.interp, call.name, call.args)?;
@@ -215,7 +215,7 @@ pub(super) fn status(call: &Call) -> Result<Obj> {
     const SYNTAX: Syntax<0, 1> = Syntax {
         options: [],
         ends_options: false,
-        words: [word("code[100,599]", Kind::Range("?code", 100, 599))],
+        words: [word("code[100,599]", Kind::Range("code", 100, 599))],
         required: 0,
     };
     let parsed = SYNTAX.parse(call.interp, call.name, call.args)?;
