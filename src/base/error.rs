@@ -19,6 +19,9 @@ pub struct Error {
     pub code: Vec<String>,
 }
 
+/// How the message of a usage error begins.
+const USAGE: &str = "wrong # args: should be \"";
+
 impl Error {
     /// An error with errorCode `NONE`.
     pub fn new(message: impl Into<String>) -> Error {
@@ -32,7 +35,13 @@ impl Error {
 
     /// The usage error of a command; `usage` is the text between the quotes.
     pub fn usage(usage: &str) -> Error {
-        Error::with_code(format!("wrong # args: should be \"{usage}\""), &["TCL", "WRONGARGS"])
+        Error::with_code(format!("{USAGE}{usage}\""), &["TCL", "WRONGARGS"])
+    }
+
+    /// What `usage` was given, if it has made this.
+    pub fn usage_text(&self) -> Option<&str> {
+        let is_usage = self.code == ["TCL", "WRONGARGS"];
+        self.message.strip_prefix(USAGE).filter(|_| is_usage)?.strip_suffix('"')
     }
 
     /// An operating system error: `message` as given, errorCode

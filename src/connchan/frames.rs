@@ -153,8 +153,8 @@ impl Channel {
 /// A channel may be either end of a connection, so masked and unmasked frames
 /// are taken. The limits may be 0 for none.
 fn settings() -> Config {
-    let limit = |key, default: usize| match config::get_int(CONFIG_SECTION, key, default as i64) {
-        ..=0 => usize::MAX,
+    let limit = |key, default: usize| match config::get_size(CONFIG_SECTION, key, default as u64) {
+        0 => usize::MAX,
         bytes => bytes as usize,
     };
     Config {

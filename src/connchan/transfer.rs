@@ -27,7 +27,7 @@ const DEFAULT_RECEIVE_WAIT: TimeValue = TimeValue::from_secs(30);
 
 /// Bytes that may wait in a send buffer before further writes are refused;
 /// parameter `connchanmaxsendbuffer`, 0 for no limit.
-const DEFAULT_MAX_SEND_BUFFER: i64 = 256 << 20;
+const DEFAULT_MAX_SEND_BUFFER: u64 = 256 << 20;
 
 /// The most that one record of TLS holds (RFC 8446, section 5.1).
 const RECORD: usize = 1 << 14;
@@ -582,8 +582,8 @@ fn is_full(pending: usize) -> bool {
     if pending == 0 {
         return false;
     }
-    let limit = config::get_int(CONFIG_SECTION, "connchanmaxsendbuffer", DEFAULT_MAX_SEND_BUFFER);
-    limit > 0 && pending as u64 >= limit as u64
+    let limit = config::get_size(CONFIG_SECTION, "connchanmaxsendbuffer", DEFAULT_MAX_SEND_BUFFER);
+    limit > 0 && pending as u64 >= limit
 }
 
 fn receive_wait(timeout: TimeValue) -> TimeValue {

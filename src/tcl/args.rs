@@ -148,7 +148,7 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
     /// Parses `args`, the words after `command` (the words that name the
     /// command, as typed).
     pub fn parse<'a>(&self, interp: Interp, command: &[Obj], args: &'a [Obj]) -> Result<Parsed<'a, O, W>> {
-        let literal = args.len() == self.required && !args.first().is_some_and(|w| self.begins_with_value(w));
+        let literal = args.len() == self.required && !self.begins_with_value(args);
         match self.front(interp, args, literal)? {
             Some((parsed, [])) => Ok(parsed),
             _ => Err(self.wrong_args(command)),
@@ -186,11 +186,11 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
         let mut parsed = Parsed { options: [None; O], words: [None; W] };
         let mut rest = args;
         while let (false, Some((first, tail))) = (literal, rest.split_first()) {
-            if self.ends_options && !first.is_pure_bytes() && first.is_word("--") {
+            if self.ends_options && text_of(first, tail) == Some(b"--") {
                 rest = tail;
                 break;
             }
-            let Some(index) = self.find(first) else { break };
+            let Some(index) = self.find(first, tail) else { break };
             let option = &self.options[index];
             if matches!(option.kind, Kind::Flag) {
                 parsed.options[index] = Some(Value { obj: first, number: 1 });
@@ -217,19 +217,16 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
         Ok(Some((parsed, rest)))
     }
 
-    /// Whether a word is an option that takes a value.
-    fn begins_with_value(&self, word: &Obj) -> bool {
+    /// Whether the first word is an option that takes a value.
+    fn begins_with_value(&self, args: &[Obj]) -> bool {
+        let Some((first, tail)) = args.split_first() else { return false };
         let valued = |o: &Opt| !matches!(o.kind, Kind::Flag);
-        self.options.iter().any(valued) && self.find(word).is_some_and(|i| valued(&self.options[i]))
+        self.options.iter().any(valued) && self.find(first, tail).is_some_and(|i| valued(&self.options[i]))
     }
 
-    fn find(&self, word: &Obj) -> Option<usize> {
-        // Bytes stay bytes: looking at them as text would make them text for
-        // whoever asks later (`Obj::is_pure_bytes`).
-        if word.is_pure_bytes() {
-            return None;
-        }
-        let text = word.raw_text();
+    /// The option that `word` names, which `tail` follows.
+    fn find(&self, word: &Obj, tail: &[Obj]) -> Option<usize> {
+        let text = text_of(word, tail)?;
         // Most words are no options: their first byte tells.
         text.first().filter(|b| **b == b'-')?;
         self.options.iter().position(|o| o.name.as_bytes() == text)
@@ -263,6 +260,19 @@ impl<const O: usize, const W: usize> Syntax<O, W> {
             return text.trim_start().to_owned();
         }
         name.to_owned() + &text
+    }
+}
+
+/// The text of a word that may be an option, which `tail` follows. Bytes stay
+/// bytes: looking at them as text would make them text for whoever asks later
+/// (`Obj::is_pure_bytes`). As the last word they are data, whatever they are.
+fn text_of<'a>(word: &'a Obj, tail: &[Obj]) -> Option<&'a [u8]> {
+    if !word.is_pure_bytes() {
+        Some(word.raw_text())
+    } else if tail.is_empty() {
+        None
+    } else {
+        word.bytes().ok()
     }
 }
 

@@ -54,7 +54,29 @@ unsafe extern "C" fn trampoline(
     let interp = unsafe { Interp::from_ptr(interp) };
     // SAFETY: ... and with words that it holds during the call.
     let words = unsafe { Obj::slice(objc as usize, objv) };
-    complete(interp, || proc_(interp, words))
+    complete(interp, || proc_(interp, words).map_err(|failure| respell(interp, words, failure)))
+}
+
+/// A usage error in the words of whoever has called: behind an alias or in an
+/// ensemble they are not the command's own, and Tcl knows which they were.
+#[cold]
+pub(super) fn respell(interp: Interp, words: &[Obj], failure: Failure) -> Failure {
+    let Failure::Error(error) = &failure else { return failure };
+    let Some(usage) = error.usage_text() else { return failure };
+    // It begins with the one or two words that name the command.
+    let behind = |count: usize| {
+        let name = words.get(..count)?.iter().map(Obj::text).collect::<Vec<_>>().join(" ");
+        let rest = usage.strip_prefix(&*name)?;
+        if rest.is_empty() {
+            return Some((count, None));
+        }
+        Some((count, Some(CString::new(rest.strip_prefix(' ')?).ok()?)))
+    };
+    let Some((count, rest)) = behind(2).or_else(|| behind(1)) else { return failure };
+    let rest = rest.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
+    // SAFETY: a live interpreter and words; Tcl copies the text.
+    unsafe { sys::Tcl_WrongNumArgs(interp.as_ptr(), count as isize, words.as_ptr().cast(), rest) };
+    Failure::Code(sys::TCL_ERROR)
 }
 
 /// Runs `body`, and turns error and panic into Tcl's completion code.

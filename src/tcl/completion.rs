@@ -65,7 +65,7 @@ impl Interp {
     }
 
     /// A `return` has come up to here, with the code that it was given.
-    fn returned(self) -> Ended {
+    pub(super) fn returned(self) -> Ended {
         let result = self.result();
         let options = self.options(sys::TCL_RETURN);
         let number = |key| self.return_option(&options, key).and_then(|v| v.small_int()).unwrap_or(0);

@@ -265,8 +265,15 @@ impl Obj {
     #[cold]
     fn looks_like_big_integer(&self) -> bool {
         let text = self.text();
-        let digits = text.trim().trim_start_matches(['+', '-']);
-        digits.len() > 18 && digits.bytes().all(|b| b.is_ascii_digit())
+        let digits = text.trim().trim_start_matches(['+', '-']).to_ascii_lowercase();
+        let (digits, radix) = match digits.split_at_checked(2) {
+            Some(("0x", rest)) => (rest, 16),
+            Some(("0o", rest)) => (rest, 8),
+            Some(("0b", rest)) => (rest, 2),
+            _ => (digits.as_str(), 10),
+        };
+        // No shorter one is too large.
+        digits.len() >= 16 && digits.chars().all(|c| c.is_digit(radix))
     }
 
     /// A callback's result: any integer that fits a C int, or `None`.

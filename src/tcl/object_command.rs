@@ -1,7 +1,7 @@
 //! Commands that stand for an object of ours: they carry it, and tell it when
 //! they are deleted, by whatever means.
 
-use super::command::{complete, panic_error};
+use super::command::{complete, panic_error, respell};
 use super::{Interp, Obj, Outcome};
 use crate::base::log;
 use crate::tcl_sys as sys;
@@ -64,7 +64,7 @@ unsafe extern "C" fn call_target(
     let interp = unsafe { Interp::from_ptr(interp) };
     // SAFETY: ... and with words that it holds during the call.
     let words = unsafe { Obj::slice(objc as usize, objv) };
-    complete(interp, || target.call(interp, words))
+    complete(interp, || target.call(interp, words).map_err(|failure| respell(interp, words, failure)))
 }
 
 unsafe extern "C" fn target_deleted(client_data: *mut c_void) {

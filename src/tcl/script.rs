@@ -239,7 +239,15 @@ impl Whole {
 /// Sorts Tcl's completion codes as its event loop would.
 pub fn completion(interp: Interp, code: c_int) -> Completion {
     match code {
-        sys::TCL_OK | sys::TCL_RETURN => Completion::Ok(interp.result()),
+        sys::TCL_OK => Completion::Ok(interp.result()),
+        // `return -code error` may have come up from further down.
+        sys::TCL_RETURN => {
+            let returned = interp.returned();
+            match returned.code {
+                sys::TCL_OK => Completion::Ok(returned.result),
+                _ => Completion::Error(returned.result.text().into_owned()),
+            }
+        }
         sys::TCL_ERROR => Completion::Error(interp.result().text().into_owned()),
         sys::TCL_BREAK => Completion::Error("invoked \"break\" outside of a loop".into()),
         sys::TCL_CONTINUE => Completion::Error("invoked \"continue\" outside of a loop".into()),

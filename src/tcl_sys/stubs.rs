@@ -149,6 +149,7 @@ stubs! {
     // Both return an int in 8.6 and a Tcl_Size in 9.0: the low half is right.
     fn Tcl_Ungets[250, 250](channel: *mut c_void, bytes: *const c_char, length: isize, at_head: c_int) -> c_int;
     fn Tcl_Write[263, 263](channel: *mut c_void, bytes: *const c_char, length: isize) -> c_int;
+    fn Tcl_WrongNumArgs[264, 264](interp: *mut Tcl_Interp, objc: isize, objv: *const *mut Tcl_Obj, message: *const c_char);
     fn Tcl_GetVersion[279, 279](major: *mut c_int, minor: *mut c_int, patch: *mut c_int, release: *mut c_int);
     fn Tcl_GetStackedChannel[283, 283](channel: *mut c_void) -> *mut c_void;
     fn Tcl_CreateThreadExitHandler[288, 288](proc_: Tcl_ExitProc, clientData: *mut c_void);

@@ -163,15 +163,13 @@ impl Session {
         }
     }
 
-    /// Readies the session for a read or peek: the socket may have more, but
-    /// need not be asked while a decrypted record is at hand. (Part of a record
-    /// inside OpenSSL is no reason not to ask: the rest is what has come.)
+    /// Readies the session for a read or peek: the socket may have more by now,
+    /// also when a decrypted record is still at hand. Its news has been heard, and
+    /// will not come again.
     fn look_again(&mut self) {
-        if self.stream.ssl().pending() == 0 {
-            self.stream.get_mut().drained = false;
-            // What others have left in this thread's error queue is not ours.
-            drop(ErrorStack::get());
-        }
+        self.stream.get_mut().drained = false;
+        // What others have left in this thread's error queue is not ours.
+        drop(ErrorStack::get());
     }
 
     /// Reads what is there into `buffer`, from several records as long as it
