@@ -73,6 +73,7 @@ const hears = {
     stored("name", name);
     if (note === "slow") {
       add(me.room, { note: "The server had dropped this connection: messages came faster than this device took them.", warn: true });
+      connection.send(["noted"]);
     }
     show("chat");
   },

@@ -11,11 +11,13 @@
 #   name NAME                          be called otherwise
 #   say ID ROOM TEXT                   answered by ack or refused, once only for each ID
 #   typing                             is writing something
+#   noted                              the note of the welcome was heard
 #   ping NUMBER                        answered by pong
 # To the page
 #   welcome EPOCH NAME NOTE MAXNAME MAXROOM MAXTEXT
 #                                      the epoch changes when the server starts; note: `slow` when
-#                                      the last connection was dropped because of slow reading
+#                                      a connection was dropped because of slow reading, until
+#                                      that was noted: it may be lost with the next one
 #   rooms NAME COUNT NAME COUNT ...    whenever it changes
 #   past ROOM COUNT GAP                that many messages follow that the page has not; gap: 1 when
 #                                      others that it has not are not kept any more
@@ -104,10 +106,6 @@ proc chat::hear {channel data} {
     }
     set count [llength $fields]
     if {$verb eq "ping" && $count == 1} {
-        # It has heard what it was told when it came: that may have been lost with a connection.
-        if {[info exists token($channel)]} {
-            dict set person($token($channel)) note {}
-        }
         tell $channel pong [string range [lindex $fields 0] 0 20]
     } elseif {$verb eq "hello" && $count == 5} {
         hello $channel {*}$fields
@@ -119,6 +117,8 @@ proc chat::hear {channel data} {
         if {![enter $token($channel) {*}$fields reason]} {
             tell $channel sorry room $reason
         }
+    } elseif {$verb eq "noted" && $count == 0} {
+        dict set person($token($channel)) note {}
     } elseif {$verb eq "name" && $count == 1} {
         rename $token($channel) [lindex $fields 0]
     } elseif {$verb eq "typing" && $count == 0} {
