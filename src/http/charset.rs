@@ -169,18 +169,27 @@ pub fn encoding_name(charset: &str) -> String {
 /// The charset's name for `ns_conn encoding` and `content-type`: that of IANA.
 pub fn charset_name(encoding: &str) -> String {
     let lower = encoding.to_ascii_lowercase();
-    match lower.as_str() {
-        "ascii" => "us-ascii".to_owned(),
-        "macroman" => "macintosh".to_owned(),
-        "shiftjis" => "shift_jis".to_owned(),
-        other => match other.strip_prefix("iso8859-") {
-            Some(number) => format!("iso-8859-{number}"),
-            None => match other.strip_prefix("cp125") {
-                Some(digit) => format!("windows-125{digit}"),
-                None => lower,
-            },
-        },
-    }
+    let name = match lower.as_str() {
+        "ascii" => "us-ascii",
+        "cp874" => "windows-874",
+        "cp932" => "windows-31j",
+        "cp936" => "gbk",
+        "euc-cn" => "gb2312",
+        "iso2022-jp" => "iso-2022-jp",
+        "iso2022-kr" => "iso-2022-kr",
+        "jis0201" => "jis_x0201",
+        "macroman" => "macintosh",
+        "shiftjis" => "shift_jis",
+        other => {
+            let number = |prefix| other.strip_prefix(prefix);
+            return match (number("iso8859-"), number("cp125")) {
+                (Some(number), _) => format!("iso-8859-{number}"),
+                (_, Some(digit)) => format!("windows-125{digit}"),
+                _ => lower,
+            };
+        }
+    };
+    name.to_owned()
 }
 
 /// The name by which `charset_name` calls a charset that goes by several.
@@ -240,6 +249,7 @@ mod tests {
         assert_eq!(encoding_name("windows-9999"), "cp9999");
         assert_eq!(charset_name("iso8859-1"), "iso-8859-1");
         assert_eq!(usual_name("Latin1"), "iso-8859-1");
+        assert_eq!(usual_name("euc-cn"), "gb2312");
         for (charset, encoding) in CHARSETS {
             assert_eq!(encoding_name(&usual_name(charset)), encoding, "{charset}");
         }
