@@ -90,6 +90,7 @@ fn next(listening: &Channel) -> Next {
                 }
             }
             Ok(None) => return Next::None,
+            Err(_) if listening.is_closed() => return Next::None,
             Err(error) if is_exhausted(&error) && raise_limit() => {}
             Err(error) => {
                 let reason = error.raw_os_error().map_or_else(|| error.to_string(), errno::message);

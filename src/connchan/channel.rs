@@ -491,6 +491,11 @@ impl Channel {
                 let _ = socket.shutdown(std::net::Shutdown::Both);
             }
         }
+        if let Some(Endpoint::Listener(listening)) = &endpoint {
+            // Its home may be about to accept from it, or the kernel to look at it for its home's
+            // poll set: nobody connects any more all the same.
+            let _ = listening.listener.socket.shutdown(std::net::Shutdown::Both);
+        }
         drop(endpoint);
         if self.in_background.load(Ordering::Acquire) {
             background::forget(self.id());
