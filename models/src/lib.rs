@@ -26,7 +26,7 @@ mod connchan {
 #[cfg(test)]
 mod reactor {
     mod sync {
-        pub use loom::sync::atomic::{AtomicU8, Ordering};
+        pub use loom::sync::atomic::{AtomicBool, AtomicU8, Ordering};
     }
 
     #[path = "../../../src/reactor/readiness.rs"]

@@ -198,7 +198,7 @@ impl Channel {
         let most = buffer.len() - 1;
         let Some(Endpoint::Tls(session)) = &mut io.endpoint else { return Err(self.gone()) };
         let elsewhere = self.begin_receive();
-        match session.read(&mut buffer[..most]) {
+        match session.read(&mut buffer[..most], self.readiness.take_news()) {
             Ok(count) => {
                 let inside = session.may_have_more();
                 self.end_receive(elsewhere, inside || self.readiness.get() & HANGUP != 0, inside);
@@ -284,7 +284,7 @@ impl Channel {
             return true;
         }
         match &mut io.endpoint {
-            Some(Endpoint::Tls(session)) => match session.peek() {
+            Some(Endpoint::Tls(session)) => match session.peek(self.readiness.take_news()) {
                 Ok(()) => true,
                 Err(direction) => {
                     if direction == Direction::Writable {

@@ -17,7 +17,7 @@ mod timers;
 
 /// The atomics of `readiness`; its model test has others.
 mod sync {
-    pub use std::sync::atomic::{AtomicU8, Ordering};
+    pub use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 }
 
 pub use mailbox::{Mailbox, Message};

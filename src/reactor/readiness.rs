@@ -5,7 +5,7 @@
 //! writes clears the bit *before* the system call and sets it again after it
 //! when there is reason to; an edge that arrives in between sets it too.
 
-use super::sync::{AtomicU8, Ordering};
+use super::sync::{AtomicBool, AtomicU8, Ordering};
 
 /// Data, end of file or an error waits: a read will not block.
 pub const READABLE: u8 = 1;
@@ -29,13 +29,14 @@ pub const URGENT: u8 = 64;
 /// next edge, of whichever, is one for both.
 pub const CROSSED: u8 = 128;
 
-/// Readiness bits of a descriptor.
+/// Readiness bits of a descriptor, and whether an edge of data has been heard that
+/// nobody has asked the kernel about.
 #[derive(Debug)]
-pub struct Readiness(AtomicU8);
+pub struct Readiness(AtomicU8, AtomicBool);
 
 impl Default for Readiness {
     fn default() -> Readiness {
-        Readiness(AtomicU8::new(0))
+        Readiness(AtomicU8::new(0), AtomicBool::new(false))
     }
 }
 
@@ -58,7 +59,16 @@ impl Readiness {
             self.clear(CROSSED);
             bits |= WRITABLE | MAYBE_READABLE;
         }
+        if bits & (READABLE | MAYBE_READABLE) != 0 {
+            self.1.store(true, Ordering::Release);
+        }
         self.set(bits);
+    }
+
+    /// Whether an edge of data has been heard since this was asked last: for whoever keeps
+    /// data on this side of the kernel, and need not ask it before they are used up.
+    pub fn take_news(&self) -> bool {
+        self.1.load(Ordering::Relaxed) && self.1.swap(false, Ordering::AcqRel)
     }
 
     /// What was heard last may be outdated: whoever acts on it asks first.

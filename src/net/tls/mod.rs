@@ -163,26 +163,30 @@ impl Session {
         }
     }
 
-    /// Readies the session for a read or peek: the socket may have more by now,
-    /// also when a decrypted record is still at hand. Its news has been heard, and
-    /// will not come again.
-    fn look_again(&mut self) {
-        self.stream.get_mut().drained = false;
-        // What others have left in this thread's error queue is not ours.
-        drop(ErrorStack::get());
+    /// Readies the session for a read or peek. The socket need not be asked while a
+    /// decrypted record is at hand, unless there was `news` of it, which will not come
+    /// again. (Part of a record inside OpenSSL is no reason not to ask: the rest is
+    /// what has come.)
+    fn look_again(&mut self, news: bool) {
+        if news || self.stream.ssl().pending() == 0 {
+            self.stream.get_mut().drained = false;
+            // What others have left in this thread's error queue is not ours.
+            drop(ErrorStack::get());
+        }
     }
 
     /// Reads what is there into `buffer`, from several records as long as it
     /// takes no waiting; at least one byte. What comes after data, be it the
-    /// end or an error, is met by the next call.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Stop> {
+    /// end or an error, is met by the next call. `news`: the socket has become
+    /// readable since the last call of this or `peek`.
+    pub fn read(&mut self, buffer: &mut [u8], news: bool) -> Result<usize, Stop> {
         if let Some(failure) = self.late.take() {
             return Err(Stop::Failed(failure));
         }
         if let Some(clean) = self.ended {
             return Err(Stop::End { clean });
         }
-        self.look_again();
+        self.look_again(news);
         let mut count = 0;
         while count < buffer.len() {
             match self.stream.ssl_read(&mut buffer[count..]) {
@@ -205,13 +209,13 @@ impl Session {
 
     /// Whether a read would give something, be it the end or an error: decrypts
     /// the next record where that is still to be done. Else the direction in
-    /// which the socket has to become ready first.
-    pub fn peek(&mut self) -> Result<(), Direction> {
+    /// which the socket has to become ready first. `news` as for `read`.
+    pub fn peek(&mut self, news: bool) -> Result<(), Direction> {
         if self.late.is_some() || self.ended.is_some() {
             return Ok(());
         }
         loop {
-            self.look_again();
+            self.look_again(news);
             return match self.stream.ssl_peek(&mut [0]) {
                 Ok(_) => Ok(()),
                 Err(error) => match self.sort(error) {
