@@ -11,6 +11,7 @@ pub mod log;
 pub mod log_file;
 pub mod memory_size;
 pub mod path;
+pub mod rare_vec;
 pub mod set;
 pub mod time_value;
 

@@ -15,6 +15,7 @@ use super::frames;
 use super::send_buffer::SendBuffer;
 use super::socks::Member;
 use super::table;
+use crate::base::rare_vec::RareVec;
 use crate::base::time_value::TimeValue;
 use crate::base::{errno, log, Error, Result};
 use crate::net::listen::Listener;
@@ -192,23 +193,23 @@ pub struct Callback {
     /// The entry in a reactor; a listener has one without a registration.
     pub place: Option<Place>,
     /// The entries in further reactors, of a listener that several accept from.
-    pub fellows: Vec<Place>,
+    pub fellows: RareVec<Place>,
 }
 
 impl Callback {
     /// Every entry.
     pub fn places(&self) -> impl Iterator<Item = &Place> {
-        self.place.iter().chain(&self.fellows)
+        self.place.iter().chain(self.fellows.iter())
     }
 
     /// The entry in this reactor.
     pub fn place_at(&mut self, mailbox: &Arc<Mailbox>) -> Option<&mut Place> {
-        self.place.iter_mut().chain(&mut self.fellows).find(|place| place.is_at(mailbox))
+        self.place.iter_mut().chain(self.fellows.iter_mut()).find(|place| place.is_at(mailbox))
     }
 
     /// Takes out all entries but that in this reactor.
     pub fn take_others(&mut self, mailbox: &Arc<Mailbox>) -> Vec<Place> {
-        let all = self.place.take().into_iter().chain(std::mem::take(&mut self.fellows));
+        let all = self.place.take().into_iter().chain(self.fellows.take());
         let (here, others) = all.partition::<Vec<Place>, _>(|place| place.is_at(mailbox));
         self.place = here.into_iter().next();
         others
@@ -221,7 +222,7 @@ pub(super) struct Io {
     pub(super) peer: Peer,
     pub(super) pending: SendBuffer,
     /// What was received before the channel was detached; read first.
-    pub(super) early: Vec<u8>,
+    pub(super) early: RareVec<u8>,
     /// A byte that was received but did not fit the last read.
     pub(super) read_ahead: Option<u8>,
     /// errno of a failure behind that byte, 0 for none.
@@ -357,7 +358,7 @@ impl Channel {
                 endpoint: Some(endpoint),
                 peer,
                 pending: SendBuffer::default(),
-                early: Vec::new(),
+                early: RareVec::default(),
                 more_follows: false,
                 read_ahead: None,
                 late_error: 0,
@@ -503,7 +504,7 @@ impl Channel {
         *self.frames.lock() = None;
         let mut callback = self.callback.lock();
         callback.registration = None;
-        (callback.place.take(), std::mem::take(&mut callback.fellows))
+        (callback.place.take(), callback.fellows.take())
     }
 
     /// Its descriptor, while it is open.
@@ -600,9 +601,9 @@ impl Channel {
         if !self.shared.load(Ordering::Acquire) || callback.places().all(|place| place.is_at(mailbox)) {
             return false;
         }
-        callback.fellows.retain(|place| !place.is_at(mailbox));
+        callback.fellows.edit(|fellows| fellows.retain(|place| !place.is_at(mailbox)));
         if callback.place.as_ref().is_some_and(|place| place.is_at(mailbox)) {
-            callback.place = callback.fellows.pop();
+            callback.place = callback.fellows.edit(Vec::pop);
         }
         let thread = callback.place.as_ref().map_or(0, |place| place.thread);
         self.home_thread.store(thread, Ordering::Release);

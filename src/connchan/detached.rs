@@ -142,7 +142,7 @@ impl Channel {
         {
             let mut io = self.io().lock();
             (io.sent, io.received) = (0, 0);
-            io.early = early;
+            io.early = early.into();
             io.peer = peer;
         }
         let _ = self.origin.set(Box::new(Origin { started, client_data }));

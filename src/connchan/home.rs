@@ -415,7 +415,7 @@ pub(super) fn share(
         if after.is_some_and(|after| after.wrapping_add(1) != generation) {
             return Err(refused());
         }
-        let old: Vec<Place> = callback.place.take().into_iter().chain(callback.fellows.drain(..)).collect();
+        let old: Vec<Place> = callback.place.take().into_iter().chain(callback.fellows.take()).collect();
         old.iter().for_each(|place| place.tell(Message::Remove));
         for member in members.iter() {
             let letter = Letter {
@@ -429,7 +429,7 @@ pub(super) fn share(
             if letter.send(member).is_ok() {
                 match callback.place {
                     None => callback.place = Some(place_in(member)),
-                    Some(_) => callback.fellows.push(place_in(member)),
+                    Some(_) => callback.fellows.edit(|fellows| fellows.push(place_in(member))),
                 }
             }
         }

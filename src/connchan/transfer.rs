@@ -234,7 +234,7 @@ impl Channel {
     fn receive_early(&self, io: &mut Io, buffer: &mut [u8]) -> usize {
         let count = io.early.len().min(buffer.len());
         buffer[..count].copy_from_slice(&io.early[..count]);
-        io.early.drain(..count);
+        io.early.edit(|early| drop(early.drain(..count)));
         io.received += count as u64;
         // No edge tells of the rest, nor again of what the socket has.
         self.readiness.set(MAYBE_READABLE);

@@ -132,7 +132,7 @@ pub struct Decoder {
     lent: bool,
     utf8: Utf8,
     inflater: Option<Box<Inflater>>,
-    failed: Option<Violation>,
+    failed: Option<Box<Violation>>,
 }
 
 impl Decoder {
@@ -217,7 +217,7 @@ impl Decoder {
 
     #[cold]
     fn fail(&mut self, violation: Violation) -> Violation {
-        self.failed = Some(violation);
+        self.failed = Some(Box::new(violation));
         self.header = None;
         self.collected = Vec::new();
         self.inflater = None;
@@ -249,7 +249,7 @@ impl Decoder {
     }
 
     fn next_header(&mut self, input: &[u8]) -> Result<Option<Header>, Violation> {
-        if let Some(violation) = self.failed {
+        if let Some(violation) = self.failed.as_deref().copied() {
             return Err(violation);
         }
         if self.lent {

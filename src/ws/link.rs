@@ -51,7 +51,14 @@ struct Sender {
     /// when they have gone.
     above: bool,
     /// Why it is to be dropped.
-    dropped: Option<&'static str>,
+    dropped: Option<Dropped>,
+}
+
+/// Why a connection is to be dropped.
+#[derive(Clone, Copy)]
+enum Dropped {
+    Unsendable,
+    SlowPeer,
 }
 
 /// The receiving half.
@@ -283,7 +290,7 @@ impl Link {
             Ok((_, room)) => room,
             Err(error) => {
                 // The peer's decompressor may depend on what it does not get.
-                sender.dropped = Some("a message could not be sent");
+                sender.dropped = Some(Dropped::Unsendable);
                 self.disturbed.store(true, Ordering::Release);
                 channel.nudge_home();
                 return Err(error);
@@ -296,7 +303,7 @@ impl Link {
             // sign of a slow reader.
             let new = parts[0].len() + parts[1].len();
             if waiting.saturating_sub(new) > self.settings.max_pending {
-                sender.dropped = Some("the peer reads too slowly");
+                sender.dropped = Some(Dropped::SlowPeer);
                 self.disturbed.store(true, Ordering::Release);
                 channel.nudge_home();
             }
@@ -319,7 +326,10 @@ impl Link {
 
     /// Why it is to be dropped, if it is.
     pub(super) fn dropped(&self) -> Option<&'static str> {
-        self.sender.lock().dropped
+        self.sender.lock().dropped.map(|dropped| match dropped {
+            Dropped::Unsendable => "a message could not be sent",
+            Dropped::SlowPeer => "the peer reads too slowly",
+        })
     }
 
     /// The connection, of the channel with that number, is over: it leaves its

@@ -136,7 +136,6 @@ pub struct Talk {
     id: u64,
     handle: Obj,
     link: Arc<Link>,
-    settings: Arc<Settings>,
     scripts: Scripts,
     inner: RefCell<Inner>,
 }
@@ -182,10 +181,10 @@ impl Talk {
             let _ = channel.send_now(&bytes);
             inner.key = Some(key.into());
         }
-        let talk = Talk { id: channel.id(), handle, link, settings, scripts, inner: RefCell::new(inner) };
+        let talk = Talk { id: channel.id(), handle, link, scripts, inner: RefCell::new(inner) };
         if let Some(head) = head {
             let mut inner = talk.inner.borrow_mut();
-            match accept(&head, &talk.settings) {
+            match accept(&head, talk.link.settings()) {
                 Ok(accepted) => talk.welcome(channel, &mut inner, accepted, &head),
                 Err(refusal) => talk.refuse(channel, &mut inner, &refusal),
             }
@@ -201,10 +200,10 @@ impl Talk {
     /// When to look at the time again.
     fn deadline(&self, inner: &Inner) -> Option<Instant> {
         let wait = match inner.phase {
-            Phase::Greeting => self.settings.handshake_wait,
-            Phase::Open if inner.pinged => self.settings.pong_wait,
-            Phase::Open => self.settings.ping,
-            Phase::Closing | Phase::Lingering => self.settings.close_wait,
+            Phase::Greeting => self.link.settings().handshake_wait,
+            Phase::Open if inner.pinged => self.link.settings().pong_wait,
+            Phase::Open => self.link.settings().ping,
+            Phase::Closing | Phase::Lingering => self.link.settings().close_wait,
             Phase::Deciding | Phase::Ending | Phase::Over => return None,
         };
         let wait: Duration = wait.as_duration();
@@ -227,7 +226,7 @@ impl Talk {
             }
             Phase::Greeting | Phase::Deciding if self.link.state() == State::Closing => {
                 inner.pending = None;
-                if self.settings.role == Role::Client {
+                if self.link.settings().role == Role::Client {
                     self.lost(inner, "closed before it was open");
                 } else {
                     inner.phase = Phase::Over;
@@ -242,12 +241,12 @@ impl Talk {
         match inner.phase {
             Phase::Open if !inner.pinged => {
                 let _ = self.link.send_control(channel, Opcode::Ping, b"");
-                inner.pinged = !self.settings.pong_wait.is_zero();
+                inner.pinged = !self.link.settings().pong_wait.is_zero();
                 inner.since = now;
             }
             Phase::Open => self.lost(inner, "no answer to ping"),
             Phase::Closing => self.lost(inner, "no answer to close"),
-            Phase::Greeting if self.settings.role == Role::Client => {
+            Phase::Greeting if self.link.settings().role == Role::Client => {
                 self.lost(inner, "no answer to the opening handshake");
             }
             _ => inner.phase = Phase::Over,
@@ -283,7 +282,7 @@ impl Talk {
         inner.phase = Phase::Lingering;
         inner.since = Instant::now();
         // A client waits for the server to close (RFC 6455 section 7.1.1).
-        inner.finished = self.settings.role == Role::Client;
+        inner.finished = self.link.settings().role == Role::Client;
     }
 
     /// Receives, and makes something of it. `None` when there is more to do;
@@ -356,7 +355,7 @@ impl Talk {
     fn ended(&self, inner: &mut Inner, reason: &str) {
         match inner.phase {
             Phase::Open | Phase::Closing => self.lost(inner, reason),
-            Phase::Greeting if self.settings.role == Role::Client => self.lost(inner, reason),
+            Phase::Greeting if self.link.settings().role == Role::Client => self.lost(inner, reason),
             _ => inner.phase = Phase::Over,
         }
     }
@@ -422,12 +421,12 @@ impl Talk {
     /// A head has come in, perhaps whole.
     fn greet(&self, channel: &Arc<Channel>, inner: &mut Inner, receiver: &mut Receiver) -> Option<Turn> {
         let too_long = receiver.inbox.len() > MAX_HEAD;
-        if self.settings.role == Role::Client {
+        if self.link.settings().role == Role::Client {
             match head::response(&receiver.inbox) {
                 Ok(Some((head, used))) => {
                     receiver.inbox.drain(..used);
                     let key = inner.key.take().unwrap_or_default();
-                    match answered(&head, &key, &self.settings) {
+                    match answered(&head, &key, self.link.settings()) {
                         Ok((protocol, compression)) => {
                             self.begin(inner, compression.as_ref(), receiver);
                             let data =
@@ -474,7 +473,7 @@ impl Talk {
             inner.pending = Some(Box::new((accepted, head)));
             return;
         }
-        match accept(&head, &self.settings) {
+        match accept(&head, self.link.settings()) {
             Ok(accepted) if self.scripts.authorize.is_some() => {
                 inner.running = Running::Authorize;
                 inner.phase = Phase::Deciding;
