@@ -198,11 +198,10 @@ impl Connection {
     }
 
     /// Sends a head and the pieces behind it. False when nothing can be sent any more.
-    pub fn send_with_pieces(&self, head: &[u8], pieces: Vec<Piece>) -> bool {
+    pub fn send_with_pieces(&self, head: &[u8], mut pieces: Vec<Piece>) -> bool {
         if pieces.is_empty() {
             return self.send(head, &[]);
         }
-        let mut pieces = pieces;
         if !self.send_with_first(head, &mut pieces) {
             self.channel.set_more_follows(true);
             let sent = self.send(head, &[]);

@@ -3,8 +3,9 @@
 //!
 //! A pattern is a directory and perhaps a filter, its last component when that
 //! has a `*`. The handler whose directory is deepest wins; in one directory a
-//! filter wins over the plain entry, and the narrower filter over the others. Reading is for every request, changes are rare:
-//! whoever looks something up holds the table as it was.
+//! filter wins over the plain entry, and the narrower filter over the others.
+//! Reading is for every request, changes are rare: whoever looks something up
+//! holds the table as it was.
 
 use super::constraints::Constraints;
 use super::request::Request;

@@ -21,7 +21,7 @@ const KEPT_FRAME: usize = 256 << 10;
 
 /// A payload of this size is sent from where it lies; to copy a smaller one
 /// behind its header is cheaper than to tell the kernel of two places. (Over
-/// TLS it would be a record of its own.)
+/// TLS both are put into one record, which copies them all the same.)
 const UNCOPIED: usize = 2048;
 
 /// How long a waiting client waits for its peer to take a message.

@@ -14,8 +14,12 @@ use crate::tcl::{lifetime, Interp, Obj, Outcome};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+
+/// Whether a handle was ever got by a request: most servers have no workers, and
+/// `request_over` is called for each request of theirs.
+static IN_REQUESTS: AtomicBool = AtomicBool::new(false);
 
 /// What an interpreter owns.
 pub struct Owner {
@@ -61,11 +65,16 @@ impl Owner {
     /// is replaced.
     pub fn add(self: &Rc<Self>, interp: Interp, handle: Arc<Handle>) {
         let name = handle.name().to_owned();
+        let request = current::with(|exchange| exchange.id);
+        if request.is_some() {
+            // A request sees what its own thread has done.
+            IN_REQUESTS.store(true, Ordering::Relaxed);
+        }
         let owned = Rc::new(Owned {
             handle,
             owner: Rc::downgrade(self),
             interp,
-            request: current::with(|exchange| exchange.id),
+            request,
             token: Cell::new(None),
             released: Cell::new(false),
             watch: RefCell::new(None),
@@ -108,7 +117,7 @@ impl Owner {
 /// beyond that. Not so what `nsproxy::callback` waits for, which is of later.
 pub fn request_over(interp: Interp, request: u64) {
     // A deleted one has given back everything, and nothing may be kept for it.
-    if interp.is_deleted() {
+    if !IN_REQUESTS.load(Ordering::Relaxed) || interp.is_deleted() {
         return;
     }
     let owner = Owner::of(interp);
